@@ -1,0 +1,217 @@
+"""Bytes to model and back. ConstructError becomes MalformedImage here and nowhere else.
+
+Parse and build are inverse on everything that parses: the model keeps padding, reserved bytes and unknown
+bits, so ``build(parse(data))`` gives the very bytes that were consumed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from addcow_spec.errors import MalformedImage
+from addcow_spec.grammar import (
+    ADDCOW_V4,
+    ADDCOW_V6,
+    ADDCOW_V10,
+    QCOW2_EXTENSION,
+    QCOW2_FEATURE_NAME,
+    QCOW2_V2,
+    QCOW2_V3_FIELDS,
+    ConstructError,
+    Layout,
+)
+from addcow_spec.model import (
+    FeatureName,
+    Features,
+    Header,
+    HeaderV4,
+    HeaderV6,
+    HeaderV10,
+    Qcow2Extension,
+    Qcow2Header,
+    Revision,
+    Span,
+)
+
+__all__ = [
+    "HEADER_LENGTH",
+    "LAYOUTS",
+    "build_feature_names",
+    "build_header",
+    "build_qcow2",
+    "parse_feature_names",
+    "parse_header",
+    "parse_qcow2",
+    "qcow2_backing_name",
+    "versions",
+]
+
+LAYOUTS: Final = {Revision.V4: ADDCOW_V4, Revision.V6: ADDCOW_V6, Revision.V10: ADDCOW_V10}
+HEADER_LENGTH: Final = {revision: layout.end for revision, layout in LAYOUTS.items()}
+
+_RULES = {"magic": "ACW-HDR-001", "version": "ACW-HDR-002"}
+_QCOW2_RULES = {"magic": "ACW-QC2-001", "version": "ACW-QC2-002"}
+
+
+def versions(data: bytes) -> tuple[int, int]:
+    """The version field read little and big endian, from a header of at least 12 bytes (ACW-HDR-002)."""
+    field = data[8:12]
+    return int.from_bytes(field, "little"), int.from_bytes(field, "big")
+
+
+def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str, base: int = 0) -> Any:
+    try:
+        return layout.struct.parse(data)
+    except ConstructError as error:
+        path = (error.path or "").removeprefix("(parsing)").removeprefix(" -> ").replace(" -> ", ".")
+        field = layout.field(path)
+        span = Span(field.offset + base, field.size)
+        if span.end - base - layout.start <= len(data):
+            rule = rules[path]
+            value = data[field.offset - layout.start :][: field.size].hex()
+            message = f"{layout.name}.{path} at byte {span.offset}: 0x{value} is not what the format requires"
+        else:
+            rule = rules[path] if path == "magic" else truncated
+            message = f"{layout.name}.{path} at byte {span.offset}: the data ends at byte {len(data) + base}"
+        raise MalformedImage(message, rule=rule, span=span, field=path) from error
+
+
+def parse_header(data: bytes, revision: Revision) -> Header:
+    """Parse the header of ``revision`` from the start of ``data``; bytes after it are ignored.
+
+    Raises:
+        MalformedImage: ACW-HDR-001 (magic), ACW-HDR-002 (version) or ACW-HDR-003 (too short), with the
+            path and the span of the field at fault.
+    """
+    found = _parse(LAYOUTS[revision], data, _RULES, "ACW-HDR-003")
+    if revision is Revision.V10:
+        return HeaderV10(
+            backing_filename_offset=found.backing_filename_offset,
+            backing_filename_size=found.backing_filename_size,
+            image_filename_offset=found.image_filename_offset,
+            image_filename_size=found.image_filename_size,
+            features=Features(found.features),
+            reserved=found.reserved,
+        )
+    if revision is Revision.V6:
+        return HeaderV6(found.backing_file, found.image_file, found.size, found.reserved)
+    return HeaderV4(found.backing_file, found.image_file, found.size)
+
+
+def _values(layout: Layout, model: object) -> dict[str, Any]:
+    """The model's values for the layout's fields; construct fills in the constants."""
+    return {f.name: getattr(model, f.name) for f in layout.fields if f.value is None}
+
+
+def build_header(header: Header) -> bytes:
+    """The bytes of a header, the inverse of `parse_header`."""
+    layout = LAYOUTS[header.revision]
+    return bytes(layout.struct.build(_values(layout, header)))
+
+
+def parse_qcow2(data: bytes, *, limit: int | None = None) -> Qcow2Header:
+    """Parse a qcow2 header with its extensions from the start of ``data``.
+
+    Args:
+        data: the start of the file; the first cluster, or what the file has of it.
+        limit: offset at which the extension area ends at the latest; by default the backing file's name
+            where the header gives one, else the end of ``data``.
+
+    Raises:
+        MalformedImage: ACW-QC2-001 (magic), -002 (version), -003 (header too short), -007 (extension
+            that does not fit its area).
+    """
+    base = _parse(QCOW2_V2, data, _QCOW2_RULES, "ACW-QC2-003")
+    if base.version not in (2, 3):
+        field = QCOW2_V2.field("version")
+        raise MalformedImage(
+            f"qcow2 version {base.version} is not 2 or 3",
+            rule="ACW-QC2-002",
+            span=Span(field.offset, field.size),
+            field="version",
+        )
+    if base.version == 2:
+        version3 = {
+            "incompatible_features": 0,
+            "compatible_features": 0,
+            "autoclear_features": 0,
+            "refcount_order": 4,
+            "header_length": QCOW2_V2.end,
+        }
+    else:
+        parsed = _parse(QCOW2_V3_FIELDS, data[QCOW2_V3_FIELDS.start :], {}, "ACW-QC2-003", 0)
+        version3 = {field.name: parsed[field.name] for field in QCOW2_V3_FIELDS.fields}
+    length = version3["header_length"]
+    if base.version == 3 and not QCOW2_V3_FIELDS.end <= length <= len(data):
+        raise MalformedImage(
+            f"qcow2 header_length {length} is not {QCOW2_V3_FIELDS.end} to {len(data)}",
+            rule="ACW-QC2-003",
+            span=Span(100, 4),
+            field="header_length",
+        )
+    end = len(data) if limit is None else min(limit, len(data))
+    if length <= base.backing_file_offset < end:
+        end = base.backing_file_offset
+    extensions, marker = _parse_extensions(data, length, end)
+    additional = data[QCOW2_V3_FIELDS.end : length] if base.version == 3 else b""
+    fields = {f.name: base[f.name] for f in QCOW2_V2.fields if f.value is None}
+    return Qcow2Header(**fields, **version3, additional=additional, extensions=extensions, end_marker=marker)
+
+
+def _parse_extensions(data: bytes, start: int, end: int) -> tuple[tuple[Qcow2Extension, ...], bytes]:
+    extensions: list[Qcow2Extension] = []
+    offset = start
+    while offset + 8 <= end:
+        if data[offset : offset + 4] == b"\0\0\0\0":
+            return tuple(extensions), data[offset : offset + 8]
+        try:
+            found = QCOW2_EXTENSION.parse(data[offset:end])
+        except ConstructError as error:
+            length = int.from_bytes(data[offset + 4 : offset + 8], "big")
+            raise MalformedImage(
+                f"qcow2 extension {len(extensions)} at byte {offset}: {length} bytes do not fit before {end}",
+                rule="ACW-QC2-007",
+                span=Span(offset, 8),
+                field=f"extensions[{len(extensions)}].length",
+            ) from error
+        extensions.append(Qcow2Extension(found.type, found.data, found.padding, offset))
+        offset += 8 + len(found.data) + len(found.padding)
+    return tuple(extensions), b""
+
+
+def build_qcow2(header: Qcow2Header) -> bytes:
+    """The bytes of a qcow2 header with its extensions, the inverse of `parse_qcow2`."""
+    parts = [QCOW2_V2.struct.build(_values(QCOW2_V2, header))]
+    if header.version == 3:
+        parts += [QCOW2_V3_FIELDS.struct.build(_values(QCOW2_V3_FIELDS, header)), header.additional]
+    for extension in header.extensions:
+        value = {
+            "type": extension.type,
+            "length": len(extension.data),
+            "data": extension.data,
+            "padding": extension.padding,
+        }
+        parts.append(QCOW2_EXTENSION.build(value))
+    parts.append(header.end_marker)
+    return b"".join(parts)
+
+
+def qcow2_backing_name(header: Qcow2Header, data: bytes) -> bytes | None:
+    """The backing file's name, None where there is none or it does not lie in ``data`` (ACW-QC2-010)."""
+    offset, size = header.backing_file_offset, header.backing_file_size
+    if not offset or not size or offset + size > len(data):
+        return None
+    return data[offset : offset + size]
+
+
+def parse_feature_names(data: bytes) -> tuple[FeatureName, ...]:
+    """The entries of a feature name table; trailing bytes that make no whole entry are ignored."""
+    size = QCOW2_FEATURE_NAME.end
+    starts = range(0, len(data) - len(data) % size, size)
+    found = (QCOW2_FEATURE_NAME.struct.parse(data[start : start + size]) for start in starts)
+    return tuple(FeatureName(entry.kind, entry.bit, entry.raw_name) for entry in found)
+
+
+def build_feature_names(names: tuple[FeatureName, ...]) -> bytes:
+    """The bytes of a feature name table, the inverse of `parse_feature_names`."""
+    return b"".join(QCOW2_FEATURE_NAME.struct.build(name._asdict()) for name in names)

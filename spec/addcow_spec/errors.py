@@ -1,0 +1,68 @@
+"""Errors that say whose fault it is.
+
+``ImageError`` and its kinds blame the image and name the broken rule; ``UsageError`` blames the caller;
+``StorageError`` blames the storage and carries the ``OSError`` as its cause. Anything else that escapes is
+a bug of this project.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from addcow_spec.model import Span
+
+__all__ = [
+    "AddCowError",
+    "BackingChainError",
+    "ImageError",
+    "InvalidImage",
+    "MalformedImage",
+    "StorageError",
+    "UnsupportedImage",
+    "UsageError",
+]
+
+
+class AddCowError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class ImageError(AddCowError):
+    """The image breaks a rule.
+
+    Attributes:
+        rule: id of the rule, for example ``ACW-HDR-002``.
+        span: the bytes at fault in the file, or None where no byte range is to blame.
+        field: dotted path of the field at fault, empty where there is none.
+    """
+
+    def __init__(self, message: str, *, rule: str, span: Span | None = None, field: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.span = span
+        self.field = field
+
+
+class MalformedImage(ImageError):
+    """The bytes cannot be taken apart: magic, version, truncation."""
+
+
+class InvalidImage(ImageError):
+    """The bytes parse, and what they say breaks a rule."""
+
+
+class UnsupportedImage(ImageError):
+    """The image asks for a feature that no reader of this project has."""
+
+
+class BackingChainError(ImageError):
+    """A file that the image names is missing, unreadable, used twice or part of a cycle."""
+
+
+class UsageError(AddCowError):
+    """The caller asked for something that makes no sense."""
+
+
+class StorageError(AddCowError):
+    """Reading or writing failed; ``__cause__`` is the ``OSError``."""
