@@ -1,0 +1,29 @@
+"""The checker: is this add-cow image sound, and where is it not?
+
+``check_image`` reads the whole triple (add-cow file, image file, backing chain) and answers with a `Report`.
+It shares no code with the engine.
+"""
+
+from addcow_conformance.checker._model import (
+    BitmapSummary,
+    Bucket,
+    ChainFile,
+    CheckOptions,
+    FileFormat,
+    HeaderField,
+    Repair,
+    Report,
+    Verdict,
+)
+
+__all__ = [
+    "BitmapSummary",
+    "Bucket",
+    "ChainFile",
+    "CheckOptions",
+    "FileFormat",
+    "HeaderField",
+    "Repair",
+    "Report",
+    "Verdict",
+]

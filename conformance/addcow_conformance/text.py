@@ -1,0 +1,43 @@
+"""Bytes from outside made fit to be shown: the one place that decides what a name may look like."""
+
+from __future__ import annotations
+
+__all__ = ["printable", "quantity"]
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def printable(value: bytes) -> str:
+    r"""``value`` as one line of printable characters, unambiguous and safe in any output.
+
+    Text that is UTF-8 and printable stays as it is. A backslash is doubled; control characters, line and
+    paragraph separators, bidirectional and other format characters become ``\u{...}``, bytes that are not
+    UTF-8 become ``\xNN``.
+    """
+    text = value.decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(char: str) -> str:
+    if char == "\\":
+        return "\\\\"
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{{{code:x}}}"
+
+
+def quantity(size: int) -> str:
+    """A size in bytes as people say it: ``1.5 GiB``; exact bytes below 1 KiB."""
+    value = float(size)
+    for unit in _UNITS[:-1]:
+        if abs(value) < 1024:
+            break
+        value /= 1024
+    else:
+        unit = _UNITS[-1]
+    return f"{size} bytes" if unit == "bytes" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
