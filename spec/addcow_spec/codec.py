@@ -36,6 +36,7 @@ from addcow_spec.model import (
 __all__ = [
     "HEADER_LENGTH",
     "LAYOUTS",
+    "QCOW2_CLUSTER_BITS",
     "build_feature_names",
     "build_header",
     "build_qcow2",
@@ -49,6 +50,16 @@ __all__ = [
 LAYOUTS: Final = {Revision.V4: ADDCOW_V4, Revision.V6: ADDCOW_V6, Revision.V10: ADDCOW_V10}
 HEADER_LENGTH: Final = {revision: layout.end for revision, layout in LAYOUTS.items()}
 
+QCOW2_CLUSTER_BITS: Final = range(9, 22)
+
+_VERSION2_DEFAULTS = {
+    "incompatible_features": 0,
+    "compatible_features": 0,
+    "autoclear_features": 0,
+    "refcount_order": 4,
+    "header_length": QCOW2_V2.end,
+}
+
 _RULES = {"magic": "ACW-HDR-001", "version": "ACW-HDR-002"}
 _QCOW2_RULES = {"magic": "ACW-QC2-001", "version": "ACW-QC2-002"}
 
@@ -59,21 +70,20 @@ def versions(data: bytes) -> tuple[int, int]:
     return int.from_bytes(field, "little"), int.from_bytes(field, "big")
 
 
-def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str, base: int = 0) -> Any:
+def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str) -> dict[str, Any]:
+    """Parse a layout from ``data``, which starts at the layout's own start in the file."""
     try:
-        return layout.struct.parse(data)
+        found: dict[str, Any] = layout.struct.parse(data)
     except ConstructError as error:
         path = (error.path or "").removeprefix("(parsing)").removeprefix(" -> ").replace(" -> ", ".")
         field = layout.field(path)
-        span = Span(field.offset + base, field.size)
-        if span.end - base - layout.start <= len(data):
-            rule = rules[path]
-            value = data[field.offset - layout.start :][: field.size].hex()
-            message = f"{layout.name}.{path} at byte {span.offset}: 0x{value} is not what the format requires"
-        else:
-            rule = rules[path] if path == "magic" else truncated
-            message = f"{layout.name}.{path} at byte {span.offset}: the data ends at byte {len(data) + base}"
+        span = Span(field.offset, field.size)
+        ends = layout.start + len(data)
+        rule = truncated if span.end > ends and path != "magic" else rules[path]
+        problem = f"the data ends at byte {ends}" if span.end > ends else "not what the format requires"
+        message = f"{layout.name}.{path} at byte {span.offset}: {problem}"
         raise MalformedImage(message, rule=rule, span=span, field=path) from error
+    return found
 
 
 def parse_header(data: bytes, revision: Revision) -> Header:
@@ -86,16 +96,16 @@ def parse_header(data: bytes, revision: Revision) -> Header:
     found = _parse(LAYOUTS[revision], data, _RULES, "ACW-HDR-003")
     if revision is Revision.V10:
         return HeaderV10(
-            backing_filename_offset=found.backing_filename_offset,
-            backing_filename_size=found.backing_filename_size,
-            image_filename_offset=found.image_filename_offset,
-            image_filename_size=found.image_filename_size,
-            features=Features(found.features),
-            reserved=found.reserved,
+            backing_filename_offset=found["backing_filename_offset"],
+            backing_filename_size=found["backing_filename_size"],
+            image_filename_offset=found["image_filename_offset"],
+            image_filename_size=found["image_filename_size"],
+            features=Features(found["features"]),
+            reserved=found["reserved"],
         )
     if revision is Revision.V6:
-        return HeaderV6(found.backing_file, found.image_file, found.size, found.reserved)
-    return HeaderV4(found.backing_file, found.image_file, found.size)
+        return HeaderV6(found["backing_file"], found["image_file"], found["size"], found["reserved"])
+    return HeaderV4(found["backing_file"], found["image_file"], found["size"])
 
 
 def _values(layout: Layout, model: object) -> dict[str, Any]:
@@ -118,31 +128,21 @@ def parse_qcow2(data: bytes, *, limit: int | None = None) -> Qcow2Header:
             where the header gives one, else the end of ``data``.
 
     Raises:
-        MalformedImage: ACW-QC2-001 (magic), -002 (version), -003 (header too short), -007 (extension
-            that does not fit its area).
+        MalformedImage: ACW-QC2-001 (magic), -002 (version), -003 (header too short), -004 (cluster size),
+            -007 (extension that does not fit its area).
     """
     base = _parse(QCOW2_V2, data, _QCOW2_RULES, "ACW-QC2-003")
-    if base.version not in (2, 3):
-        field = QCOW2_V2.field("version")
-        raise MalformedImage(
-            f"qcow2 version {base.version} is not 2 or 3",
-            rule="ACW-QC2-002",
-            span=Span(field.offset, field.size),
-            field="version",
-        )
-    if base.version == 2:
-        version3 = {
-            "incompatible_features": 0,
-            "compatible_features": 0,
-            "autoclear_features": 0,
-            "refcount_order": 4,
-            "header_length": QCOW2_V2.end,
-        }
-    else:
-        parsed = _parse(QCOW2_V3_FIELDS, data[QCOW2_V3_FIELDS.start :], {}, "ACW-QC2-003", 0)
+    version, bits, name_offset = base["version"], base["cluster_bits"], base["backing_file_offset"]
+    if version not in (2, 3):
+        raise _unusable("version", version, "2 or 3", "ACW-QC2-002")
+    if bits not in QCOW2_CLUSTER_BITS:
+        raise _unusable("cluster_bits", bits, "9 to 21", "ACW-QC2-004")
+    version3 = _VERSION2_DEFAULTS
+    if version == 3:
+        parsed = _parse(QCOW2_V3_FIELDS, data[QCOW2_V3_FIELDS.start :], {}, "ACW-QC2-003")
         version3 = {field.name: parsed[field.name] for field in QCOW2_V3_FIELDS.fields}
     length = version3["header_length"]
-    if base.version == 3 and not QCOW2_V3_FIELDS.end <= length <= len(data):
+    if version == 3 and not QCOW2_V3_FIELDS.end <= length <= len(data):
         raise MalformedImage(
             f"qcow2 header_length {length} is not {QCOW2_V3_FIELDS.end} to {len(data)}",
             rule="ACW-QC2-003",
@@ -150,12 +150,18 @@ def parse_qcow2(data: bytes, *, limit: int | None = None) -> Qcow2Header:
             field="header_length",
         )
     end = len(data) if limit is None else min(limit, len(data))
-    if length <= base.backing_file_offset < end:
-        end = base.backing_file_offset
+    if length <= name_offset < end:
+        end = name_offset
     extensions, marker = _parse_extensions(data, length, end)
-    additional = data[QCOW2_V3_FIELDS.end : length] if base.version == 3 else b""
+    additional = data[QCOW2_V3_FIELDS.end : length] if version == 3 else b""
     fields = {f.name: base[f.name] for f in QCOW2_V2.fields if f.value is None}
     return Qcow2Header(**fields, **version3, additional=additional, extensions=extensions, end_marker=marker)
+
+
+def _unusable(name: str, value: int, expected: str, rule: str) -> MalformedImage:
+    field = QCOW2_V2.field(name)
+    span = Span(field.offset, field.size)
+    return MalformedImage(f"qcow2 {name} {value} is not {expected}", rule=rule, span=span, field=name)
 
 
 def _parse_extensions(data: bytes, start: int, end: int) -> tuple[tuple[Qcow2Extension, ...], bytes]:

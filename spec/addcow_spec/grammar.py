@@ -117,7 +117,9 @@ class Layout:
         expected = self.start
         for field in self.fields:
             if field.offset != expected:
-                raise AssertionError(f"{self.name}.{field.name}: offset {field.offset}, fields end at {expected}")
+                raise AssertionError(
+                    f"{self.name}.{field.name}: offset {field.offset}, fields end at {expected}"
+                )
             expected += field.size
         struct = Struct(*(field.name / field.type for field in self.fields))
         object.__setattr__(self, "struct", struct)
@@ -150,8 +152,10 @@ ADDCOW_V10 = Layout(
         Field("reserved", 36, Bytes(4060), "holds the names; zero elsewhere"),
     ),
     (
-        Pointer("backing_filename", "backing_filename_offset", "backing_filename_size", "backing file's name"),
-        Pointer("image_filename", "image_filename_offset", "image_filename_size", "image file's name"),
+        Pointer(
+            "backing_filename", "backing_filename_offset", "backing_filename_size", "backing file's name"
+        ),
+        Pointer("image_filename", "image_filename_offset", "image_filename_size", "name of the image file"),
     ),
 )
 
@@ -189,7 +193,7 @@ QCOW2_V2 = Layout(
         Field("nb_snapshots", 60, Int32ub, "number of internal snapshots"),
         Field("snapshots_offset", 64, Int64ub, "offset of the snapshot table"),
     ),
-    (Pointer("backing_file", "backing_file_offset", "backing_file_size", "backing file's name"),),
+    (Pointer("backing_file", "backing_file_offset", "backing_file_size", "name of the backing file"),),
 )
 
 QCOW2_V3_FIELDS = Layout(

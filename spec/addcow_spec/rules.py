@@ -106,6 +106,10 @@ class Rule:
     hint: str
     sources: tuple[Source, ...]
 
+    def severity(self, profile: Profile) -> Severity:
+        """Severity of a violation in a profile; KeyError where the profile has no such rule."""
+        return _SEVERITY[self.level[profile]]
+
     @property
     def anchor(self) -> str:
         """Where the prose explains the rule, relative to the project's root."""

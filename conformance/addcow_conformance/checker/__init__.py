@@ -4,6 +4,7 @@
 It shares no code with the engine.
 """
 
+from addcow_conformance.checker._check import CHECKED_RULES, check_image
 from addcow_conformance.checker._model import (
     BitmapSummary,
     Bucket,
@@ -17,6 +18,7 @@ from addcow_conformance.checker._model import (
 )
 
 __all__ = [
+    "CHECKED_RULES",
     "BitmapSummary",
     "Bucket",
     "ChainFile",
@@ -26,4 +28,5 @@ __all__ = [
     "Repair",
     "Report",
     "Verdict",
+    "check_image",
 ]

@@ -70,7 +70,8 @@ class CheckOptions:
     buckets: int = 0
 
 
-class ChainFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ChainFile:
     """A file of the triple or of the backing chain.
 
     Attributes:
@@ -86,14 +87,14 @@ class ChainFile(NamedTuple):
     """
 
     index: int
-    parent: int | None
-    role: Role | None
-    name: bytes | None
     path: bytes
     format: FileFormat
-    revision: str
-    length: int | None
-    virtual_size: int | None
+    parent: int | None = None
+    role: Role | None = None
+    name: bytes | None = None
+    revision: str = ""
+    length: int | None = None
+    virtual_size: int | None = None
 
 
 class HeaderField(NamedTuple):
@@ -186,14 +187,12 @@ class Report:
 
     def severity(self, finding: Finding) -> Severity:
         """Severity of one of the report's findings in its profile."""
-        severity = rule(finding.rule).level[self.profile].severity
-        assert severity is not None, finding.rule
-        return severity
+        return rule(finding.rule).severity(self.profile)
 
     def fingerprint(self, finding: Finding) -> str:
         """16 hex digits that name a finding across runs, copies and renamed files.
 
-        It is made from the rule, the part that the file plays in the chain, and the field and offset at fault.
+        It is made from the rule, the part that the file plays in the chain, the field and the offset.
         """
         file = self.files[finding.file] if finding.file < len(self.files) else None
         parts = []

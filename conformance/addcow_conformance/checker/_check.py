@@ -1,0 +1,51 @@
+"""`check_image`: the one way in for a path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from addcow_conformance.checker._bitmap import BITMAP_RULES
+from addcow_conformance.checker._disk import DISK_RULES
+from addcow_conformance.checker._files import OpenFailed, open_file
+from addcow_conformance.checker._model import CheckOptions, Report
+from addcow_conformance.checker._names import NAME_RULES
+from addcow_conformance.checker._qcow2 import MALFORMED_RULES
+from addcow_conformance.checker._registry import judged_rules
+from addcow_conformance.checker._walk import CHAIN_RULES, Walk
+from addcow_conformance.text import printable
+from addcow_spec.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CHECKED_RULES", "check_image"]
+
+CHECKED_RULES = judged_rules() | BITMAP_RULES | NAME_RULES | MALFORMED_RULES | CHAIN_RULES | DISK_RULES
+
+
+def check_image(
+    path: bytes,
+    options: CheckOptions | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check the add-cow image at ``path`` with all the files that it names. Changes nothing.
+
+    A check that cannot be completed is no exception: it gives a report with a ``problem`` and the verdict
+    ``unknown``.
+
+    Args:
+        path: the add-cow file; names in it are relative to the directory of this very path.
+        options: how to check.
+        progress: told how many bytes of the bitmap are done, and how many there are.
+    """
+    options = options or CheckOptions()
+    try:
+        file = open_file(path, allow_block_devices=options.allow_block_devices)
+    except OpenFailed as failed:
+        return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {failed.detail}")
+    with file:
+        try:
+            return Walk(options, progress).run(file)
+        except StorageError as error:
+            return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {error}")

@@ -1,0 +1,53 @@
+"""Where findings are gathered: drops what the profile does not know, counts all, keeps the worst."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from addcow_spec.findings import Finding
+from addcow_spec.rules import Level, Severity, rule
+
+if TYPE_CHECKING:
+    from addcow_conformance.checker._model import CheckOptions
+    from addcow_conformance.checker._registry import Draft
+
+__all__ = ["Collector"]
+
+
+class Collector:
+    """Gathers the findings of one check.
+
+    The rule catalogue is loaded with the first finding, so that sound images cost nothing.
+    """
+
+    def __init__(self, options: CheckOptions) -> None:
+        self._profile = options.profile
+        self._limit = options.max_findings
+        self._findings: list[Finding] = []
+        self.counts: dict[Severity, int] = {}
+
+    def knows(self, rule_id: str) -> bool:
+        """Whether the profile has that rule."""
+        return rule(rule_id).level[self._profile] is not Level.ABSENT
+
+    def add(self, rule_id: str, file: int, draft: Draft) -> None:
+        """Record a violation in the file of that index, unless the profile has no such rule."""
+        if not self.knows(rule_id):
+            return
+        severity = rule(rule_id).severity(self._profile)
+        self.counts[severity] = self.counts.get(severity, 0) + 1
+        self._findings.append(Finding(rule_id, file, *draft))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings to report: in the order of files and offsets, errors kept first where too many."""
+
+        def place(finding: Finding) -> tuple[int, int]:
+            return finding.file, finding.span.offset if finding.span else -1
+
+        order = list(Severity)
+        kept = self._findings
+        if len(kept) > self._limit:
+            kept = sorted(kept, key=lambda f: order.index(rule(f.rule).severity(self._profile)))[
+                : self._limit
+            ]
+        return tuple(sorted(kept, key=place))
