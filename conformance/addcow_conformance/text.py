@@ -33,11 +33,8 @@ def _shown(char: str) -> str:
 
 def quantity(size: int) -> str:
     """A size in bytes as people say it: ``1.5 GiB``; exact bytes below 1 KiB."""
-    value = float(size)
-    for unit in _UNITS[:-1]:
-        if abs(value) < 1024:
-            break
-        value /= 1024
-    else:
-        unit = _UNITS[-1]
-    return f"{size} bytes" if unit == "bytes" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+    if size < 1024:
+        return f"{size} bytes"
+    power = min((size.bit_length() - 1) // 10, len(_UNITS) - 1)
+    value = size / (1 << 10 * power)
+    return f"{value:.3g} {_UNITS[power]}" if value < 999.5 else f"{value:.0f} {_UNITS[power]}"

@@ -4,7 +4,7 @@
 It shares no code with the engine.
 """
 
-from addcow_conformance.checker._check import CHECKED_RULES, check_image
+from addcow_conformance.checker._check import CHECKED_RULES, check_image, has_magic
 from addcow_conformance.checker._model import (
     BitmapSummary,
     Bucket,
@@ -16,6 +16,7 @@ from addcow_conformance.checker._model import (
     Report,
     Verdict,
 )
+from addcow_conformance.checker._repair import repair_image
 
 __all__ = [
     "CHECKED_RULES",
@@ -29,4 +30,6 @@ __all__ = [
     "Report",
     "Verdict",
     "check_image",
+    "has_magic",
+    "repair_image",
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from addcow_conformance.checker._bitmap import BITMAP_RULES
 from addcow_conformance.checker._disk import DISK_RULES
-from addcow_conformance.checker._files import OpenFailed, open_file
+from addcow_conformance.checker._files import OpenFailed, Refusal, open_file
 from addcow_conformance.checker._model import CheckOptions, Report
 from addcow_conformance.checker._names import NAME_RULES
 from addcow_conformance.checker._qcow2 import MALFORMED_RULES
@@ -14,11 +14,12 @@ from addcow_conformance.checker._registry import judged_rules
 from addcow_conformance.checker._walk import CHAIN_RULES, Walk
 from addcow_conformance.text import printable
 from addcow_spec.errors import StorageError
+from addcow_spec.model import MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CHECKED_RULES", "check_image"]
+__all__ = ["CHECKED_RULES", "check_image", "has_magic"]
 
 CHECKED_RULES = judged_rules() | BITMAP_RULES | NAME_RULES | MALFORMED_RULES | CHAIN_RULES | DISK_RULES
 
@@ -49,3 +50,18 @@ def check_image(
             return Walk(options, progress).run(file)
         except StorageError as error:
             return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {error}")
+
+
+def has_magic(path: bytes) -> bool:
+    """Whether ``path`` is a regular file that starts with the magic of add-cow (ACW-HDR-001).
+
+    Raises:
+        StorageError: the file is there and cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            return file.read(0, len(MAGIC)) == MAGIC
+    except OpenFailed as failed:
+        if failed.refusal is Refusal.UNREADABLE:
+            raise StorageError(f"{printable(path)}: {failed.detail}") from failed
+        return False

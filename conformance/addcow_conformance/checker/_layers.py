@@ -126,10 +126,9 @@ def add_cow_reference(layer: Layer, header: Header) -> Reference | None:
 def header_fields(header: Header) -> tuple[HeaderField, ...]:
     """The header's fields as people want to see them; names of v10 follow the field that holds them."""
     found = []
-    for name, span, value in _FIELDS[header.revision]:
-        if value is None:
-            held = getattr(header, name)
-            value = printable(held.partition(b"\0")[0]) if isinstance(held, bytes) else held
+    for name, span, constant in _FIELDS[header.revision]:
+        held = getattr(header, name) if constant is None else constant
+        value = printable(held.partition(b"\0")[0]) if isinstance(held, bytes) else held
         found.append(HeaderField(name, span, value))
     if isinstance(header, HeaderV10):
         for role in Role:

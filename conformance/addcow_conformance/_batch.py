@@ -1,0 +1,139 @@
+"""Checking many images: which ones, in how many processes, and with which exit status."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from addcow_conformance.checker import (
+    CheckOptions,
+    Report,
+    Verdict,
+    check_image,
+    has_magic,
+    repair_image,
+)
+from addcow_spec.errors import StorageError
+from addcow_spec.rules import Repair, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["FAILED", "FOREIGN", "Job", "check_all", "exit_status", "find_images", "worst"]
+
+FAILED, FOUND, FOREIGN, CLEAN = 1, 2, 63, 0
+
+_CHUNK = 16
+
+
+def exit_status(report: Report, fail_on: Severity) -> int:
+    """The exit status for one image: 0, 1, 2 or 63."""
+    if report.verdict is Verdict.UNKNOWN:
+        return FAILED
+    if report.verdict is Verdict.NOT_ADD_COW:
+        return FOREIGN
+    levels = list(Severity)
+    failing = levels[: levels.index(fail_on) + 1]
+    return FOUND if any(report.counts.get(level) for level in failing) else CLEAN
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """The exit status for several images, given those of each."""
+    seen = set(statuses)
+    return next((status for status in (FAILED, FOUND, FOREIGN) if status in seen), CLEAN)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do with each image; can be sent to another process.
+
+    Attributes:
+        options: how to check.
+        repair: how far to mend, ``Repair.NONE`` to leave every byte alone.
+        dry_run: whether a repair only says what it would do.
+    """
+
+    options: CheckOptions
+    repair: Repair = Repair.NONE
+    dry_run: bool = False
+
+    def __call__(self, path: bytes, progress: Callable[[int, int], None] | None = None) -> Report:
+        """Check or mend one image; an exception that nobody expected gives the verdict unknown."""
+        try:
+            if self.repair is Repair.NONE:
+                return check_image(path, self.options, progress=progress)
+            return repair_image(path, self.options, mode=self.repair, dry_run=self.dry_run, progress=progress)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must neither pass for a verdict nor end a batch
+            return self.failed(path, f"internal error: {type(error).__name__}: {error}")
+
+    def failed(self, path: bytes, problem: str) -> Report:
+        """The report of an image that could not be checked."""
+        return Report(filename=path, profile=self.options.profile, problem=problem)
+
+
+def find_images(paths: Sequence[bytes], job: Job, *, recursive: bool) -> Iterator[bytes | Report]:
+    """The images to check: each path as it is, or with ``recursive`` every add-cow image below a directory.
+
+    Symbolic links below a directory are not followed. What cannot be looked into gives a report that says so.
+    """
+    for path in paths:
+        if recursive and os.path.isdir(path):
+            yield from _below(path, job)
+        else:
+            yield path
+
+
+def _below(directory: bytes, job: Job) -> Iterator[bytes | Report]:
+    unreadable: list[OSError] = []
+    for parent, directories, files in os.walk(directory, onerror=unreadable.append):
+        directories.sort()
+        for name in sorted(files):
+            path = os.path.join(parent, name)
+            if os.path.islink(path) or not os.path.isfile(path):
+                continue
+            try:
+                if has_magic(path):
+                    yield path
+            except StorageError as error:
+                yield job.failed(path, str(error))
+    for failure in unreadable:
+        yield job.failed(os.fsencode(failure.filename), os.strerror(failure.errno or 0))
+
+
+def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> Iterator[Report]:
+    """Run ``job`` on each image, in order; reports among the images pass through.
+
+    Args:
+        images: paths, and reports of what could not be looked into.
+        job: what to do.
+        processes: how many processes work at it; 1 for this one alone.
+    """
+    if processes == 1:
+        yield from map(_Step(job), images)
+        return
+    # Slow to import, and needed for pools only.
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415
+
+    found = list(images)
+    done = 0
+    with ProcessPoolExecutor(min(processes, max(len(found), 1))) as pool:
+        try:
+            for report in pool.map(_Step(job), found, chunksize=_CHUNK):
+                yield report
+                done += 1
+        except BrokenProcessPool:
+            for image in found[done:]:
+                yield (
+                    image
+                    if isinstance(image, Report)
+                    else job.failed(image, "the process that checked it died")
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    job: Job
+
+    def __call__(self, image: bytes | Report) -> Report:
+        return image if isinstance(image, Report) else self.job(image)

@@ -1,0 +1,176 @@
+"""Mending an image in place: locked, with a backup of every byte that changes, and safe against a crash.
+
+The old bytes reach the disk, in a backup file beside the image, before the first new byte is written. Every
+change gives the same bytes when it is made again, so that after a crash the same command finishes the work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import count
+from typing import IO, TYPE_CHECKING, Self
+
+from addcow_conformance.checker._files import OpenFailed, OpenFile, open_file
+from addcow_conformance.checker._model import CheckOptions, Repair, Report
+from addcow_conformance.checker._repair_plan import Patch, plan_repair
+from addcow_conformance.checker._walk import Walk
+from addcow_conformance.text import printable
+from addcow_spec.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from addcow_spec.rules import Repair as Mode
+
+__all__ = ["repair_image"]
+
+_PIECE = 4096
+_NO_LIMIT = 1 << 30
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# A mended size moves the end of the bitmap, which is judged in a second round; a third finds nothing.
+_ROUNDS = 3
+
+
+def repair_image(
+    path: bytes,
+    options: CheckOptions | None = None,
+    *,
+    mode: Mode,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Mend what ``mode`` allows in the add-cow file at ``path``; nothing else is written but a backup.
+
+    Args:
+        path: the add-cow file.
+        options: how to check.
+        mode: ``safe`` clears trailing bits and zeroes the tail; ``all`` mends flags and sizes too where one
+            reading alone is possible.
+        dry_run: whether only to say what would be done.
+        progress: as in `check_image`.
+
+    Returns:
+        The report of the image as it is afterwards, with what was done in ``repairs``. A repair that could
+        not be completed gives a report with a ``problem``.
+    """
+    options = options or CheckOptions()
+    every = replace(options, max_findings=_NO_LIMIT)
+    try:
+        with open_file(path, allow_block_devices=options.allow_block_devices) as file:
+            if dry_run:
+                patches = plan_repair(Walk(every, progress).run(file), mode)
+                return replace(Walk(options).run(file), repairs=_told(patches))
+            with _locked(file) as descriptor:
+                done, backup = _mend(file, descriptor, every, mode)
+            return replace(Walk(options, progress).run(file), repairs=_told(done), backup=backup)
+    except OpenFailed as failed:
+        problem = failed.detail
+    except StorageError as error:
+        problem = str(error)
+    return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {problem}")
+
+
+def _told(patches: list[Patch]) -> tuple[Repair, ...]:
+    return tuple(Repair(patch.rule, patch.span, patch.action) for patch in patches)
+
+
+def _mend(
+    file: OpenFile, descriptor: int, options: CheckOptions, mode: Mode
+) -> tuple[list[Patch], bytes | None]:
+    """Check and mend until nothing is left to mend; what was done, and where the backup is."""
+    done: list[Patch] = []
+    with _Backup(file.path) as backup:
+        for _ in range(_ROUNDS):
+            patches = plan_repair(Walk(options).run(file), mode)
+            if not patches:
+                break
+            try:
+                backup.save(piece for patch in patches for piece in _pieces(file, patch))
+                for patch in patches:
+                    for offset, _, new in _pieces(file, patch):
+                        _write(descriptor, new, offset)
+                os.fsync(descriptor)
+            except OSError as error:
+                raise StorageError(f"the repair failed: {os.strerror(error.errno or 0)}") from error
+            done += patches
+    return done, backup.path
+
+
+def _pieces(file: OpenFile, patch: Patch) -> Iterator[tuple[int, bytes, bytes]]:
+    """Offset, old and new bytes of each piece of a patch that changes."""
+    offset, end = patch.span
+    end += offset
+    while (offset := file.next_data(offset, end)) < end:
+        old = file.read(offset, min(_PIECE, end - offset))
+        if not old:
+            raise StorageError(f"it shrank to {offset} bytes while it was repaired")
+        new = patch.change(old)
+        if new != old:
+            yield offset, old, new
+        offset += len(old)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
+
+
+class _Backup:
+    """The bytes that a repair replaces: a line of JSON for each piece, with its offset and its old bytes."""
+
+    def __init__(self, image: bytes) -> None:
+        self._image = image
+        self._output: IO[bytes] | None = None
+        self.path: bytes | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._output:
+            self._output.close()
+
+    def save(self, pieces: Iterator[tuple[int, bytes, bytes]]) -> None:
+        """Add pieces, and return when they are on disk."""
+        if self._output is None:
+            self.path, self._output = self._create()
+        for offset, old, _ in pieces:
+            self._output.write(json.dumps({"offset": offset, "old": old.hex()}).encode() + b"\n")
+        self._output.flush()
+        os.fsync(self._output.fileno())
+        directory = os.open(os.path.dirname(self._image) or b".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _create(self) -> tuple[bytes, IO[bytes]]:
+        for number in count(1):
+            path = self._image + b".repair-%d.jsonl" % number
+            with suppress(FileExistsError):
+                return path, os.fdopen(os.open(path, _NEW, 0o600), "wb")
+        raise AssertionError("count() does not end")
+
+
+@contextmanager
+def _locked(file: OpenFile) -> Iterator[int]:
+    """A descriptor to write to the file, locked against every other writer."""
+    try:
+        descriptor = os.open(b"/proc/self/fd/%d" % file.descriptor, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(f"it cannot be written: {os.strerror(error.errno or 0)}") from error
+    try:
+        whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole)
+        except OSError as error:
+            raise StorageError("it is in use: another process holds a lock on it") from error
+        yield descriptor
+    finally:
+        os.close(descriptor)
