@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.checker import (
     CheckOptions,
@@ -12,7 +12,6 @@ from addcow_conformance.checker import (
     Verdict,
     check_image,
     has_magic,
-    repair_image,
 )
 from addcow_spec.errors import StorageError
 from addcow_spec.rules import Repair, Severity
@@ -44,8 +43,7 @@ def worst(statuses: Iterable[int]) -> int:
     return next((status for status in (FAILED, FOUND, FOREIGN) if status in seen), CLEAN)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What to do with each image; can be sent to another process.
 
     Attributes:
@@ -63,6 +61,8 @@ class Job:
         try:
             if self.repair is Repair.NONE:
                 return check_image(path, self.options, progress=progress)
+            from addcow_conformance.checker.repair import repair_image  # noqa: PLC0415 - most runs mend nothing
+
             return repair_image(path, self.options, mode=self.repair, dry_run=self.dry_run, progress=progress)
         except Exception as error:  # noqa: BLE001 - a bug of ours must neither pass for a verdict nor end a batch
             return self.failed(path, f"internal error: {type(error).__name__}: {error}")
@@ -110,7 +110,7 @@ def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> 
         processes: how many processes work at it; 1 for this one alone.
     """
     if processes == 1:
-        yield from map(_Step(job), images)
+        yield from map(partial(_step, job), images)
         return
     # Slow to import, and needed for pools only.
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415
@@ -119,7 +119,7 @@ def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> 
     done = 0
     with ProcessPoolExecutor(min(processes, max(len(found), 1))) as pool:
         try:
-            for report in pool.map(_Step(job), found, chunksize=_CHUNK):
+            for report in pool.map(partial(_step, job), found, chunksize=_CHUNK):
                 yield report
                 done += 1
         except BrokenProcessPool:
@@ -131,9 +131,5 @@ def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> 
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    job: Job
-
-    def __call__(self, image: bytes | Report) -> Report:
-        return image if isinstance(image, Report) else self.job(image)
+def _step(job: Job, image: bytes | Report) -> Report:
+    return image if isinstance(image, Report) else job(image)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -74,6 +73,8 @@ def write_file(pieces: Iterable[str], target: bytes) -> None:
     Raises:
         OSError: writing failed; a file that was there before is as it was.
     """
+    import tempfile  # noqa: PLC0415 - slow to import, and for -o only
+
     real = os.path.realpath(target)
     if os.path.exists(real) and not stat.S_ISREG(os.stat(real).st_mode):
         with open(real, "w", encoding="utf-8", errors="backslashreplace") as output:

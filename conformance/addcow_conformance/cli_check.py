@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,12 +13,14 @@ from addcow_conformance._batch import FOREIGN, Job, check_all, exit_status, find
 from addcow_conformance.checker import CheckOptions, Report
 from addcow_conformance.report import FORMATS, render, schema
 from addcow_conformance.text import printable
+from addcow_spec import __version__
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile, Repair, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from enum import StrEnum
 
 __all__ = ["command", "main"]
 
@@ -60,8 +61,11 @@ def _rule_ids(_context: click.Context, _parameter: click.Parameter, incomplete: 
     return [rule for rule in catalogue() if rule.startswith(incomplete.upper())]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+def _values(choices: type[StrEnum]) -> list[str]:
+    return [choice.value for choice in choices]
+
+
+class _Request(NamedTuple):
     """The command line, taken apart."""
 
     images: tuple[bytes, ...]
@@ -89,13 +93,13 @@ class _Request:
 @click.option("-r", "--recursive", is_flag=True, help="Check every add-cow image below a directory.")
 @click.option(
     "--revision",
-    type=click.Choice(["auto", *Revision]),
+    type=click.Choice(["auto", *_values(Revision)]),
     default="auto",
     help="Revision of the format; auto tells it from the file.",
 )
 @click.option(
     "--profile",
-    type=click.Choice(list(Profile)),
+    type=click.Choice(_values(Profile)),
     default=Profile.REVIEWED.value,
     help="Rules that count: the posted text with what its reviews settled, or the text alone.",
 )
@@ -105,7 +109,7 @@ class _Request:
 )
 @click.option(
     "--fail-on",
-    type=click.Choice(list(Severity)),
+    type=click.Choice(_values(Severity)),
     default=Severity.ERROR.value,
     help="Least level of a finding that gives exit status 2.",
 )
@@ -152,7 +156,7 @@ class _Request:
     default="auto",
     help="Colour the human report; auto colours on a terminal, unless NO_COLOR is set.",
 )
-@click.version_option(package_name="add-cow-toolkit", prog_name="addcow-check")
+@click.version_option(__version__, prog_name="addcow-check")
 def command(**options: Any) -> int:  # noqa: ANN401 - click's options, taken apart below
     """Check add-cow images: the header, the names, the files that they lead to, and the bitmap.
 

@@ -2,3 +2,5 @@
 
 The prose is beside this package, in `spec/*.md`.
 """
+
+__version__ = "0.1.0"

@@ -6,7 +6,7 @@ A *unit* is what one bit stands for: a 65,536-byte cluster in v10, a 512-byte se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from addcow_spec.model import Revision
 
@@ -29,8 +29,7 @@ def round_up(value: int, multiple: int) -> int:
     return ceil_div(value, multiple) * multiple
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(NamedTuple):
     """Where the bitmap of a disk lies and what its bits stand for.
 
     Attributes:

@@ -10,7 +10,6 @@ This is the one module that imports construct.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from construct import (
@@ -95,9 +94,8 @@ class Pointer(NamedTuple):
     doc: str
 
 
-@dataclass(frozen=True)
 class Layout:
-    """Consecutive fields from ``start``, their offsets proven when it is made.
+    """Consecutive fields, their offsets proven when the layout is made.
 
     Attributes:
         name: identifier, used by the exports.
@@ -105,28 +103,29 @@ class Layout:
         fields: the fields in order.
         pointers: strings that fields locate.
         start: offset of the first field.
+        end: offset of the first byte after the last field.
+        struct: construct's type of the whole.
     """
 
-    name: str
-    title: str
-    fields: tuple[Field, ...]
-    pointers: tuple[Pointer, ...] = ()
-    start: int = 0
-
-    def __post_init__(self) -> None:
-        expected = self.start
-        for field in self.fields:
-            if field.offset != expected:
-                raise AssertionError(
-                    f"{self.name}.{field.name}: offset {field.offset}, fields end at {expected}"
-                )
-            expected += field.size
-        struct = Struct(*(field.name / field.type for field in self.fields))
-        object.__setattr__(self, "struct", struct)
-        object.__setattr__(self, "end", expected)
-
-    struct: Any = None
-    end: int = 0
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        fields: tuple[Field, ...],
+        pointers: tuple[Pointer, ...] = (),
+        *,
+        start: int = 0,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.fields = fields
+        self.pointers = pointers
+        self.start = self.end = start
+        for field in fields:
+            if field.offset != self.end:
+                raise AssertionError(f"{name}.{field.name}: offset {field.offset}, fields end at {self.end}")
+            self.end += field.size
+        self.struct: Any = Struct(*(field.name / field.type for field in fields))
 
     def field(self, name: str) -> Field:
         """The field of that name; KeyError where there is none."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntFlag, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 from typing import NamedTuple, TypeAlias
 
 __all__ = [
     "MAGIC",
     "QCOW2_MAGIC",
     "VERSION",
+    "ExtensionType",
     "FeatureName",
     "Features",
     "Header",
@@ -149,8 +150,14 @@ class FeatureName(NamedTuple):
         return self.raw_name.rstrip(b"\0")
 
 
-@dataclass(frozen=True, slots=True)
-class Qcow2Extension:
+class ExtensionType(IntEnum):
+    """Types of qcow2 header extensions that readers of a backing chain look at."""
+
+    BACKING_FORMAT = 0xE2792ACA
+    FEATURE_NAMES = 0x6803F857
+
+
+class Qcow2Extension(NamedTuple):
     """A header extension of qcow2: ``data`` without, ``padding`` with the bytes that fill it up to 8."""
 
     type: int
@@ -158,12 +165,8 @@ class Qcow2Extension:
     padding: bytes
     offset: int
 
-    BACKING_FORMAT = 0xE2792ACA
-    FEATURE_NAMES = 0x6803F857
 
-
-@dataclass(frozen=True, slots=True)
-class Qcow2Header:
+class Qcow2Header(NamedTuple):
     """The header of qcow2 version 2 or 3; the fields of version 3 have their defaults in version 2.
 
     ``additional`` are the header's bytes beyond 104 that ``header_length`` covers; ``end_marker`` is the

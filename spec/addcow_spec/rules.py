@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 __all__ = ["Level", "Profile", "Repair", "Rule", "Severity", "Source", "Stage", "catalogue", "rule"]
 
@@ -62,8 +59,7 @@ class Repair(StrEnum):
     ALL = "all"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a rule comes from. ``reviewer`` is empty where it is the document's own text."""
 
     document: str
@@ -76,8 +72,7 @@ class Source:
         return f"{self.document}, {self.section}{who}, {self.date}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule of the format.
 
     Attributes:
@@ -132,6 +127,10 @@ def _typed(entry: dict[str, Any]) -> Rule:
 @cache
 def catalogue() -> dict[str, Rule]:
     """All rules by id, in the order of the catalogue."""
+    # A sound image needs no rule's text, so it does not pay for these either.
+    import tomllib  # noqa: PLC0415
+    from importlib import resources  # noqa: PLC0415
+
     text = resources.files(__package__).joinpath("rules.toml").read_text(encoding="utf-8")
     return {entry["id"]: _typed(entry) for entry in tomllib.loads(text)["rule"]}
 

@@ -1,7 +1,8 @@
 """The checker: is this add-cow image sound, and where is it not?
 
 ``check_image`` reads the whole triple (add-cow file, image file, backing chain) and answers with a `Report`.
-It shares no code with the engine.
+It shares no code with the engine, and writes nothing: mending is in
+`addcow_conformance.checker.repair`.
 """
 
 from addcow_conformance.checker._check import CHECKED_RULES, check_image, has_magic
@@ -16,7 +17,6 @@ from addcow_conformance.checker._model import (
     Report,
     Verdict,
 )
-from addcow_conformance.checker._repair import repair_image
 
 __all__ = [
     "CHECKED_RULES",
@@ -31,5 +31,4 @@ __all__ = [
     "Verdict",
     "check_image",
     "has_magic",
-    "repair_image",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.checker._model import FileFormat, HeaderField
 from addcow_conformance.text import printable
@@ -57,8 +57,7 @@ class Layer:
     backed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A backing file as the layer above names it; ``stated`` is None where its format is left to a probe."""
 
     layer: Layer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_spec.rules import Profile, Severity, rule
@@ -47,8 +46,7 @@ class FileFormat(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOptions:
+class CheckOptions(NamedTuple):
     """How to check.
 
     Attributes:
@@ -113,8 +111,7 @@ class Bucket(NamedTuple):
     zeros: int
 
 
-@dataclass(frozen=True, slots=True)
-class BitmapSummary:
+class BitmapSummary(NamedTuple):
     """The bitmap of the first file.
 
     Attributes:
@@ -194,6 +191,8 @@ class Report:
 
         It is made from the rule, the part that the file plays in the chain, the field and the offset.
         """
+        from hashlib import sha256  # noqa: PLC0415 - it loads OpenSSL, which a sound image can do without
+
         file = self.files[finding.file] if finding.file < len(self.files) else None
         parts = []
         while file is not None:

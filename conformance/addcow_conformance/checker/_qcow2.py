@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.checker._registry import Draft, judges
 from addcow_conformance.text import printable
 from addcow_spec.codec import QCOW2_CLUSTER_BITS, parse_feature_names, parse_qcow2, qcow2_backing_name
 from addcow_spec.geometry import ceil_div
-from addcow_spec.model import Qcow2Extension, Qcow2Header, Span
+from addcow_spec.model import ExtensionType, Qcow2Header, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +25,7 @@ _CLEAN_BITS = {0: "dirty", 1: "corrupt"}
 _LONGEST_NAME = 1023
 
 
-@dataclass(frozen=True, slots=True)
-class Qcow2Layer:
+class Qcow2Layer(NamedTuple):
     """A parsed qcow2 header with what its judges need besides: lengths in bytes."""
 
     header: Qcow2Header
@@ -38,7 +36,7 @@ class Qcow2Layer:
     @property
     def backing_format(self) -> bytes | None:
         """The stated format of the backing file, None where it is left to a probe."""
-        extension = self.header.extension(Qcow2Extension.BACKING_FORMAT)
+        extension = self.header.extension(ExtensionType.BACKING_FORMAT)
         return extension.data if extension else None
 
 
@@ -83,7 +81,7 @@ def _extension_once(layer: Qcow2Layer) -> Iterator[Draft]:
 
 @judges("ACW-QC2-009", QCOW2)
 def _feature_table(layer: Qcow2Layer) -> Iterator[Draft]:
-    table = layer.header.extension(Qcow2Extension.FEATURE_NAMES)
+    table = layer.header.extension(ExtensionType.FEATURE_NAMES)
     if table is None:
         return
     span = Span(table.offset + 8, len(table.data))
@@ -154,6 +152,6 @@ def _bits(value: int) -> Iterator[int]:
 
 def _feature_names(header: Qcow2Header) -> dict[int, str]:
     """Names of incompatible feature bits, from the image's own table."""
-    table = header.extension(Qcow2Extension.FEATURE_NAMES)
+    table = header.extension(ExtensionType.FEATURE_NAMES)
     entries = parse_feature_names(table.data) if table else ()
     return {entry.bit: f"{printable(entry.name)} (bit {entry.bit})" for entry in entries if entry.kind == 0}

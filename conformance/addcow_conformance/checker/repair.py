@@ -59,7 +59,7 @@ def repair_image(
         not be completed gives a report with a ``problem``.
     """
     options = options or CheckOptions()
-    every = replace(options, max_findings=_NO_LIMIT)
+    every = options._replace(max_findings=_NO_LIMIT)
     try:
         with open_file(path, allow_block_devices=options.allow_block_devices) as file:
             if dry_run:
