@@ -221,8 +221,7 @@ def _run(request: _Request) -> int:
     if request.target is not None:
         _terminal.write_file(pieces, request.target)
     else:
-        for piece in pieces:
-            click.echo(piece, nl=False)
+        sys.stdout.writelines(pieces)
     if not statuses:
         where = ", ".join(map(printable, request.images))
         click.echo(f"addcow-check: no add-cow image below {where}", err=True)
@@ -253,7 +252,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = command.main(standalone_mode=False)
+        status = command.main(prog_name="addcow-check", standalone_mode=False)
         sys.stdout.flush()
     except (click.UsageError, UsageError) as error:
         status = _USAGE

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+# Iterating over an enum costs more than a judge does.
+_ROLES = tuple(Role)
 _FIRST, _LAST, _LONGEST = 36, 4094, 4059
 _FEATURES = Span(28, 8)
 _SIZE = Span(2060, 8)
@@ -40,7 +42,7 @@ def _outside(header: HeaderV10, role: Role) -> bool:
 
 def _located(header: HeaderV10) -> Iterator[tuple[Role, Span]]:
     """The names that have a place inside the reserved field: ACW-NAM-001 comes before the limits."""
-    for role in Role:
+    for role in _ROLES:
         span = header.name_span(role)
         if span.offset and not _outside(header, role) and (span.length or role is Role.BACKING):
             yield role, span
@@ -56,7 +58,7 @@ def _nonzero(data: bytes, base: int) -> Span | None:
 @judges("ACW-HDR-004", Revision.V10)
 def _reserved_v10(header: HeaderV10) -> Iterator[Draft]:
     rest = bytearray(header.reserved)
-    for role in Role:
+    for role in _ROLES:
         if header.name(role) is not None:
             start, length = header.name_span(role)
             rest[start - _FIRST : start - _FIRST + length] = bytes(length)
@@ -81,7 +83,7 @@ def _bytes_from(data: bytes | bytearray, span: Span, base: int) -> str:
 
 @judges("ACW-NAM-001", Revision.V10)
 def _name_inside(header: HeaderV10) -> Iterator[Draft]:
-    for role in Role:
+    for role in _ROLES:
         if _outside(header, role):
             offset, size = header.name_span(role)
             yield Draft(
@@ -137,7 +139,7 @@ def _image_name_old(header: HeaderV4) -> Iterator[Draft]:
 
 @judges("ACW-NAM-007", Revision.V10)
 def _name_without_nul(header: HeaderV10) -> Iterator[Draft]:
-    for role in Role:
+    for role in _ROLES:
         name = header.name(role)
         if name is not None and b"\0" in name:
             index = name.index(0)
@@ -158,7 +160,7 @@ def _names_apart(header: HeaderV10) -> Iterator[Draft]:
 
 @judges("ACW-NAM-009", Revision.V4, Revision.V6)
 def _name_padding(header: HeaderV4) -> Iterator[Draft]:
-    for role in Role:
+    for role in _ROLES:
         field, base = header.name_field(role), _NAME_FIELDS[role].offset
         rest = field.partition(b"\0")[2]
         span = _nonzero(rest, base + len(field) - len(rest))

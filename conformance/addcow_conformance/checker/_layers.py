@@ -130,7 +130,7 @@ def header_fields(header: Header) -> tuple[HeaderField, ...]:
         value = printable(held.partition(b"\0")[0]) if isinstance(held, bytes) else held
         found.append(HeaderField(name, span, value))
     if isinstance(header, HeaderV10):
-        for role in Role:
+        for role in (Role.IMAGE, Role.BACKING):
             stored = header.name(role)
             if stored is not None:
                 found.append(HeaderField(f"{role}_filename", header.name_span(role), printable(stored)))

@@ -7,7 +7,6 @@ the size of the layer below. ACW-CHN-004 bounds the depth, so that no chain runs
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.checker import _header  # noqa: F401 - registers its judges
@@ -65,7 +64,7 @@ class Walk:
         self._options = options
         self._progress = progress
         self._collector = Collector(options)
-        self._files: list[ChainFile] = []
+        self._files: list[dict[str, Any]] = []
         self._seen: dict[Identity, int] = {}
         self._layers: list[Layer] = []
         self._told: Revision | None = None
@@ -93,7 +92,7 @@ class Walk:
             filename=file.path,
             profile=self._options.profile,
             revision=self._told,
-            files=tuple(self._files),
+            files=tuple(ChainFile(**facts) for facts in self._files),
             findings=self._collector.findings(),
             counts=self._collector.counts,
             header=self._header,
@@ -103,19 +102,15 @@ class Walk:
         )
 
     def _add_file(self, kind: FileFormat, path: bytes, file: OpenFile | None, **named: Any) -> int:  # noqa: ANN401 - passed on to ChainFile
-        entry = ChainFile(
-            index=len(self._files),
-            path=path,
-            format=kind,
-            length=file.length if file else None,
-            virtual_size=file.length if file and kind is FileFormat.RAW else None,
-            **named,
-        )
-        self._files.append(entry)
-        return entry.index
-
-    def _learn(self, layer: Layer, **facts: Any) -> None:  # noqa: ANN401 - passed on to replace
-        self._files[layer.index] = replace(self._files[layer.index], **facts)
+        facts = {
+            "index": len(self._files),
+            "path": path,
+            "format": kind,
+            "length": file.length if file else None,
+            "virtual_size": file.length if file and kind is FileFormat.RAW else None,
+        }
+        self._files.append(facts | named)
+        return len(self._files) - 1
 
     def _judge_layer(self, layer: Layer, stack: ExitStack) -> Reference | None:
         if layer.format is FileFormat.ADD_COW:
@@ -136,7 +131,7 @@ class Walk:
         if header is None:
             return None
         layer.header = header
-        self._learn(layer, revision=header.revision)
+        self._files[layer.index]["revision"] = header.revision
         if not layer.index:
             self._told = header.revision
             self._header = data[: header.LENGTH]
@@ -209,8 +204,8 @@ class Walk:
             return True
         above = any(layer.index == earlier for layer in self._layers)
         own = earlier == parent.index and parent.format is FileFormat.ADD_COW
-        cycle = above and not own and self._files[index].role is Role.BACKING
-        path = printable(self._files[earlier].path)
+        cycle = above and not own and self._files[index]["role"] is Role.BACKING
+        path = printable(self._files[earlier]["path"])
         actual = f"{printable(file.path)} is file {earlier} of the chain, {path}"
         rule = "ACW-CHN-002" if cycle else "ACW-CHN-001"
         self._collector.add(rule, parent.index, draft._replace(actual=actual))
@@ -254,7 +249,10 @@ class Walk:
             self._collector.add(error.rule, layer.index, draft)
             return None
         layer.virtual_size = found.header.size
-        self._learn(layer, revision=f"v{found.header.version}", virtual_size=layer.virtual_size)
+        self._files[layer.index] |= {
+            "revision": f"v{found.header.version}",
+            "virtual_size": layer.virtual_size,
+        }
         for rule, judge in judges_of(QCOW2):
             for draft in judge(found):
                 self._collector.add(rule, layer.index, draft)
@@ -275,7 +273,7 @@ class Walk:
             )
             below = layer.virtual_size
             if layer.header and below is not None:
-                self._learn(layer, virtual_size=below)
+                self._files[layer.index]["virtual_size"] = below
             if top:
                 self._bitmap = summary
 
