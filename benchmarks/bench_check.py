@@ -1,6 +1,6 @@
 """addcow-check beside qemu-img check, in one run: wall time and peak memory, medians and ratios.
 
-Run by `make bench`. Nothing here decides whether a test passes; the figures are printed, with what was aimed at.
+Run by `make bench`. No test depends on it: the figures are printed, with what was aimed at.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def machine() -> str:
     ).stdout.split()[2]
     return (
         f"{os.cpu_count()} processors, {platform.machine()}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, qemu-img {qemu}"
+        f"Python {platform.python_version()}, qemu-img {qemu.stdout.split()[2]}"
     )
 
 
@@ -245,8 +245,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as directory:
             rows += part(Path(directory), arguments.times)
     text = (
-        f"# addcow-check beside qemu-img check\n\nMade by `make bench`: medians of {arguments.times} runs or more, "
-        f"the two in turn, in one run.\n{machine()}.\n\n{table(rows)}\n"
+        "# addcow-check beside qemu-img check\n\n"
+        f"Made by `make bench`: medians of at least {arguments.times} runs, the two in turn, in one run.\n"
+        f"{machine()}.\n\n{table(rows)}\n"
     )
     print(text)
     if arguments.save:

@@ -85,7 +85,7 @@ def probe(file: OpenFile) -> tuple[FileFormat, str]:
 
 def qcow2_reference(layer: Layer, found: Qcow2Layer) -> Reference | None:
     """The backing file that a qcow2 layer names, None without one."""
-    if not found.backing_name:
+    if found.backing_name is None or not found.has_usable_name:
         return None
     stated, header = found.backing_format, found.header
     span = Span(header.backing_file_offset, header.backing_file_size)

@@ -34,6 +34,13 @@ class Qcow2Layer(NamedTuple):
     backing_name: bytes | None
 
     @property
+    def has_usable_name(self) -> bool:
+        """Whether the name of a backing file lies where ACW-QC2-010 wants it."""
+        offset, size = self.header.backing_file_offset, self.header.backing_file_size
+        inside = self.header.header_length <= offset and offset + size <= self.cluster
+        return inside and size <= _LONGEST_NAME and self.backing_name is not None
+
+    @property
     def backing_format(self) -> bytes | None:
         """The stated format of the backing file, None where it is left to a probe."""
         extension = self.header.extension(ExtensionType.BACKING_FORMAT)
@@ -97,13 +104,8 @@ def _feature_table(layer: Qcow2Layer) -> Iterator[Draft]:
 @judges("ACW-QC2-010", QCOW2)
 def _backing_name(layer: Qcow2Layer) -> Iterator[Draft]:
     header = layer.header
-    offset, size = header.backing_file_offset, header.backing_file_size
-    if offset and not (
-        header.header_length <= offset
-        and offset + size <= layer.cluster
-        and 1 <= size <= _LONGEST_NAME
-        and layer.backing_name is not None
-    ):
+    if header.backing_file_offset and not layer.has_usable_name:
+        offset, size = header.backing_file_offset, header.backing_file_size
         expected = f"1 to {_LONGEST_NAME} bytes between {header.header_length} and {layer.cluster}"
         yield Draft(Span(8, 12), "backing_file_offset", expected, f"{size} bytes at {offset}")
 
