@@ -6,6 +6,7 @@ import pty
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -259,29 +260,63 @@ def test_list_and_explain_cover_the_catalogue():
 
 def on_terminal(*arguments: str, **environment: str) -> bytes:
     """What the command shows on a terminal of its own."""
+    return shell_on_terminal(["-m", "addcow_conformance.cli_check", *arguments], **environment)
+
+
+def shell_on_terminal(arguments: list[str], **environment: str) -> bytes:
+    """What Python shows on a terminal, run with those arguments."""
     parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", **environment}
-    environment.pop("NO_COLOR", None) if environment.get("NO_COLOR") == "" else None
-    command = [sys.executable, "-m", "addcow_conformance.cli_check", *arguments]
-    with subprocess.Popen(command, stdin=child, stdout=child, stderr=child, env=environment) as process:
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        env=inherited | {"TERM": "xterm"} | environment,
+    ):
         os.close(child)
         shown = b""
-        while True:
-            try:
-                piece = os.read(parent, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            shown += piece
-        process.wait()
+        # Linux answers EIO once the last process has left the terminal.
+        with suppress(OSError):
+            while piece := os.read(parent, 65536):
+                shown += piece
     os.close(parent)
     return shown
 
 
 def test_colour_on_a_terminal_only(good):
-    assert b"\x1b[" in on_terminal(str(good), NO_COLOR="")
+    assert b"\x1b[" in on_terminal(str(good))
     assert b"\x1b[" not in on_terminal(str(good), NO_COLOR="1")
     assert "\x1b[" not in addcow_check(good).stdout
     assert "\x1b[" in addcow_check("--color", "always", good).stdout
     assert b"\x1b[" not in on_terminal("--color", "never", str(good))
+
+
+PATCHED = """
+import os, sys
+from addcow_conformance import _batch, _terminal
+from addcow_conformance.cli_check import main
+{patch}
+sys.argv[0] = "addcow-check"
+main()
+"""
+
+
+def test_a_bar_on_a_terminal_for_long_work(tmp_path):
+    path = by_hand.old(tmp_path / "i", "v6", size=1 << 34, bits=b"\xff" * (1 << 22))
+    code = PATCHED.format(patch="_terminal._PATIENCE = 0")
+    shown = shell_on_terminal(["-c", code, os.fspath(path)])
+    assert b"reading the bitmap" in shown
+    assert b"100%" in shown
+    assert b"reading" not in shell_on_terminal(["-c", code, "-q", os.fspath(path)])
+    result = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+    assert result.stderr == b""
+
+
+def test_a_worker_that_dies_is_no_verdict(good):
+    code = PATCHED.format(patch="_batch.check_image = lambda *a, **k: os._exit(7)")
+    command = [sys.executable, "-c", code, "--jobs", "2", "--output", "jsonl", good, good, good]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert [json.loads(line)["verdict"] for line in result.stdout.splitlines()] == ["unknown"] * 3
+    assert "Traceback" not in result.stderr

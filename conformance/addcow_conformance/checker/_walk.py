@@ -197,19 +197,17 @@ class Walk:
             return None
         return stack.enter_context(file)
 
-    def _judge_identity(self, file: OpenFile, parent: Layer, index: int, draft: Draft) -> bool:
-        """Judge whether a file has one part only (ACW-CHN-001, -002); whether the walk may enter it."""
+    def _judge_identity(self, file: OpenFile, parent: Layer, index: int, draft: Draft) -> None:
+        """Judge whether a file has one part only (ACW-CHN-001, ACW-CHN-002)."""
         earlier = self._seen.setdefault(file.identity, index)
         if earlier == index:
-            return True
-        above = any(layer.index == earlier for layer in self._layers)
+            return
         own = earlier == parent.index and parent.format is FileFormat.ADD_COW
-        cycle = above and not own and self._files[index]["role"] is Role.BACKING
+        cycle = self._entered(file) and not own and self._files[index]["role"] is Role.BACKING
         path = printable(self._files[earlier]["path"])
         actual = f"{printable(file.path)} is file {earlier} of the chain, {path}"
         rule = "ACW-CHN-002" if cycle else "ACW-CHN-001"
         self._collector.add(rule, parent.index, draft._replace(actual=actual))
-        return not above
 
     # --- down the chain
 
@@ -223,15 +221,22 @@ class Walk:
         file = self._open(layer, reference.name, Role.BACKING, at, stack)
         if file is None:
             return None
-        kind = reference.stated or self._probe(file, reference)
+        entered = self._entered(file)
+        # A file that is a layer already is not probed again: where it stands is the fault.
+        kind = entered.format if entered else reference.stated or self._probe(file, reference)
         index = self._add_file(
             kind, file.path, file, parent=layer.index, role=Role.BACKING, name=reference.name
         )
         draft = Draft(reference.span, reference.field, "a file of its own", "")
-        new = self._judge_identity(file, layer, index, draft)
-        if not new or not (self._options.follow_chain or kind is FileFormat.RAW):
+        self._judge_identity(file, layer, index, draft)
+        if entered or not (self._options.follow_chain or kind is FileFormat.RAW):
             return None
         return Layer(index, file, kind)
+
+    def _entered(self, file: OpenFile) -> Layer | None:
+        """The layer of the chain that is this very file, None where it is no layer yet."""
+        earlier = self._seen.get(file.identity)
+        return next((layer for layer in self._layers if layer.index == earlier), None)
 
     def _probe(self, file: OpenFile, reference: Reference) -> FileFormat:
         kind, name = probe(file)
