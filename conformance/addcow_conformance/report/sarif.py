@@ -1,0 +1,147 @@
+"""The report as SARIF 2.1.0: one run, with every static rule of the catalogue and a result a finding."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from addcow_conformance.report._common import TOOL, contrast, one_line, path_of
+from addcow_conformance.text import printable
+from addcow_spec import __version__
+from addcow_spec.rules import Level, Profile, Rule, Severity, catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from addcow_conformance.checker import Report
+    from addcow_spec.findings import Finding
+
+__all__ = ["render"]
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+# The library that most readers use holds a region in 32 bits, and drops a whole log for one beyond.
+_LARGEST = 2**31 - 1
+
+_FINGERPRINT = "addcowFinding/v1"
+
+# What has a meaning in a message: placeholders in braces, links in brackets (SARIF 2.1.0, 3.11.5, 3.11.6).
+_MESSAGE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]"})
+
+
+def render(reports: Iterable[Report]) -> Iterator[str]:
+    """One document, when all reports have come."""
+    rules = [rule for rule in catalogue().values() if rule.check == "static"]
+    index = {rule.id: number for number, rule in enumerate(rules)}
+    artifacts, results, notifications = [], [], []
+    for report in reports:
+        artifacts.append(_artifact(report))
+        results += [_result(report, finding, index) for finding in report.findings]
+        if report.problem:
+            notifications.append(_notification(report))
+    invocation: dict[str, Any] = {"executionSuccessful": not notifications}
+    if notifications:
+        invocation["toolExecutionNotifications"] = notifications
+    run = {
+        "tool": {"driver": _driver(rules)},
+        "invocations": [invocation],
+        "artifacts": artifacts,
+        "results": results,
+    }
+    yield json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _driver(rules: list[Rule]) -> dict[str, Any]:
+    version = __version__
+    return {
+        "name": TOOL,
+        "fullName": "add-cow image checker",
+        "version": version,
+        "semanticVersion": version,
+        "rules": [_rule(rule) for rule in rules],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    sources = [str(source) for source in rule.sources]
+    listed = "\n".join(f"- {source}" for source in sources)
+    return {
+        "id": rule.id,
+        "name": "".join(word.capitalize() for word in rule.title.split() if word.isalnum()),
+        "shortDescription": {"text": _sentence(rule.title)},
+        "fullDescription": {"text": rule.statement},
+        "help": {
+            "text": f"{rule.statement}\n\n{rule.hint}\n\nSources:\n{listed}",
+            "markdown": f"{rule.statement}\n\n**What to do:** {rule.hint}\n\n**Sources**\n\n{listed}",
+        },
+        "defaultConfiguration": _configuration(rule),
+        "properties": {
+            "stage": rule.stage,
+            "revisions": rule.revisions,
+            "levels": rule.level,
+            "sources": sources,
+            "chapter": rule.anchor,
+        },
+    }
+
+
+def _configuration(rule: Rule) -> dict[str, Any]:
+    """Level in the default profile; a rule of the other profile alone is there, and off."""
+    if rule.level[Profile.REVIEWED] is Level.ABSENT:
+        return {"enabled": False, "level": rule.severity(Profile.AS_WRITTEN)}
+    return {"level": rule.severity(Profile.REVIEWED)}
+
+
+def _result(report: Report, finding: Finding, index: dict[str, int]) -> dict[str, Any]:
+    rule = catalogue()[finding.rule]
+    details = ", ".join(map(" ".join, contrast(finding)))
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": index[finding.rule],
+        "level": report.severity(finding),
+        "message": {
+            "text": _sentence(f"{rule.title}: {details}" if details else rule.title).translate(_MESSAGE)
+        },
+        "locations": [_location(report, finding)],
+        "partialFingerprints": {_FINGERPRINT: report.fingerprint(finding)},
+    }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _location(report: Report, finding: Finding) -> dict[str, Any]:
+    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(path_of(report, finding))}}
+    location: dict[str, Any] = {"physicalLocation": physical}
+    if finding.span:
+        region = {"byteOffset": finding.span.offset, "byteLength": finding.span.length}
+        if max(region.values()) <= _LARGEST:
+            physical["region"] = region
+        else:
+            location["properties"] = region
+    if finding.field:
+        location["logicalLocations"] = [{"name": one_line(finding.field), "kind": "member"}]
+    return location
+
+
+def _artifact(report: Report) -> dict[str, Any]:
+    return {
+        "location": {"uri": _uri(report.filename)},
+        "roles": ["analysisTarget"],
+        "properties": {"verdict": report.verdict, "profile": report.profile, "revision": report.revision},
+    }
+
+
+def _notification(report: Report) -> dict[str, Any]:
+    text = f"The check of {printable(report.filename)} could not be completed: {one_line(report.problem)}"
+    return {
+        "level": Severity.ERROR,
+        "message": {"text": _sentence(text).translate(_MESSAGE)},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(report.filename)}}}],
+    }
+
+
+def _uri(path: bytes) -> str:
+    """The path as a URI: absolute where the path is, else relative; every byte of it can be told again."""
+    return ("file://" if path.startswith(b"/") else "") + quote(path, safe="/")
