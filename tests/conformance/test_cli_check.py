@@ -45,7 +45,7 @@ def foreign(tmp_path: Path) -> Path:
         (lambda p: by_hand.v10(p, tail=b"\0x"), 0, "acceptable", ["ACW-BMP-003"]),
         (lambda p: by_hand.v10(p, bits=b"\xff\x03"), 0, "valid", ["ACW-BMP-004"]),
         (lambda p: by_hand.v10(p, bits=b"\0\x04"), 2, "invalid", ["ACW-BMP-002"]),
-        (lambda p: by_hand.old(p, "v6", stored=512), 2, "invalid", ["ACW-SIZ-006"]),
+        (lambda p: by_hand.old(p, "v6", stored=512), 2, "invalid", ["ACW-HDR-005", "ACW-SIZ-006"]),
     ],
 )
 def test_images_made_by_hand(tmp_path, make, status, verdict, found):

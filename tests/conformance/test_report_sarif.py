@@ -21,7 +21,9 @@ from tests.conformance.strategies import HOSTILE_NAMES
 if TYPE_CHECKING:
     from addcow_conformance.checker import Report
 
-VALIDATOR = Path(__file__).parents[1] / "node" / "node_modules" / ".bin" / "sarif-multitool"
+# The program itself: the package's own wrapper splits a path with spaces.
+_PACKAGE = Path(__file__).parents[1] / "node" / "node_modules" / "@microsoft" / "sarif-multitool-linux"
+VALIDATOR = _PACKAGE / "Sarif.Multitool"
 
 
 def log(*found: Report) -> dict[str, Any]:

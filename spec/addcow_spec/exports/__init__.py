@@ -10,12 +10,12 @@ from addcow_spec.exports._dictionary import dictionary
 from addcow_spec.exports._kaitai import kaitai
 from addcow_spec.exports._magic import magic
 
-__all__ = ["NOTICE", "exports"]
+__all__ = ["exports"]
 
-NOTICE: Final = "# Made from addcow_spec.grammar by `python -m addcow_spec.exports`; do not edit.\n"
+_NOTICE: Final = "# Made from addcow_spec.grammar by `python -m addcow_spec.exports`; do not edit.\n"
 
 
 def exports() -> dict[str, str]:
     """The text of every export by the name of its file."""
     texts = {**kaitai(), "add-cow.magic": magic(), "add-cow.dict": dictionary()}
-    return {name: NOTICE + text for name, text in texts.items()}
+    return {name: _NOTICE + text for name, text in texts.items()}

@@ -1,0 +1,60 @@
+# Everything runs in a virtual environment of its own, .venv, made on first use.
+# Paths are relative throughout, so that the directory of the project may have any name.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+RUN := $(VENV)/bin
+PYTHON := $(RUN)/python
+
+.PHONY: help demo env test check lint types imports exports vectors bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
+		printf '%-16s %s\n' "$$target" "$$text"; done
+
+demo: env ## make images, good and broken, and check them; make demo IMAGE=path checks yours
+	@$(PYTHON) tools/demo.py $${IMAGE:+"$$IMAGE"}
+
+env: $(VENV)/.complete ## make or renew the virtual environment
+
+$(VENV)/.complete: pyproject.toml constraints.txt tools/make-env
+	@tools/make-env $(VENV)
+
+test: env ## install what the tests need, and run lint, types, import directions and every test
+	@tools/test-deps
+	@$(MAKE) check
+	$(PYTHON) -m pytest
+
+check: lint types imports ## run lint, types and import directions only
+
+lint: env ## check style and formatting
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+types: env
+	$(RUN)/mypy
+
+imports: env
+	$(RUN)/lint-imports
+
+exports: env ## make spec/exports from the grammar
+	$(PYTHON) -m addcow_spec.exports
+
+vectors: env ## make corpora/vectors, and label them a second time by an independent program
+	$(PYTHON) corpora/generate.py
+	$(PYTHON) corpora/relabel.py --check
+
+bench: env ## measure addcow-check beside qemu-img, into benchmarks/RESULTS.md
+	@tools/test-deps qemu-img
+	$(PYTHON) benchmarks/bench_check.py --save benchmarks/RESULTS.md
+
+lock: ## pin the newest releases that pyproject.toml allows in constraints.txt
+	tools/lock
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) build dist tests/node/node_modules .pytest_cache .hypothesis .mypy_cache .ruff_cache \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,79 @@
+"""What can be imported is promised: a name that comes or goes is a decision, made here."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+
+from tests.repo.tree import PACKAGES
+
+PINNED = {
+    "addcow_conformance": "",
+    "addcow_conformance.checker": (
+        "CHECKED_RULES BitmapSummary Bucket ChainFile CheckOptions FileFormat HeaderField Repair Report "
+        "Verdict check_image has_magic"
+    ),
+    "addcow_conformance.checker.repair": "repair_image",
+    "addcow_conformance.cli_check": "command main",
+    "addcow_conformance.report": "FORMATS render schema",
+    "addcow_conformance.report.github": "render",
+    "addcow_conformance.report.html": "render",
+    "addcow_conformance.report.human": "render",
+    "addcow_conformance.report.json": "render render_lines",
+    "addcow_conformance.report.junit": "render",
+    "addcow_conformance.report.markdown": "render",
+    "addcow_conformance.report.sarif": "render",
+    "addcow_conformance.suite": (
+        "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
+        "load_vectors materialize vector_schema"
+    ),
+    "addcow_conformance.suite.vectors": (
+        "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
+        "load_vectors materialize vector_schema"
+    ),
+    "addcow_conformance.text": "printable quantity",
+    "addcow_spec": "",
+    "addcow_spec.codec": (
+        "HEADER_LENGTH LAYOUTS QCOW2_CLUSTER_BITS build_feature_names build_header build_qcow2 "
+        "parse_feature_names parse_header parse_qcow2 qcow2_backing_name versions"
+    ),
+    "addcow_spec.errors": (
+        "AddCowError BackingChainError ImageError InvalidImage MalformedImage StorageError "
+        "UnsupportedImage UsageError"
+    ),
+    "addcow_spec.exports": "exports",
+    "addcow_spec.findings": "Finding",
+    "addcow_spec.geometry": "CLUSTER_SIZE SECTOR_SIZE Geometry ceil_div round_up",
+    "addcow_spec.grammar": (
+        "ADDCOW_V4 ADDCOW_V6 ADDCOW_V10 QCOW2_EXTENSION QCOW2_FEATURE_NAME QCOW2_V2 QCOW2_V3_FIELDS "
+        "ConstructError Field Layout Pointer"
+    ),
+    "addcow_spec.model": (
+        "MAGIC QCOW2_MAGIC VERSION ExtensionType FeatureName Features Header HeaderV4 HeaderV6 "
+        "HeaderV10 Qcow2Extension Qcow2Header Revision Role Span"
+    ),
+    "addcow_spec.rules": "Level Profile Repair Rule Severity Source Stage catalogue rule",
+}
+
+
+def public_modules() -> set[str]:
+    """Every module that has no underscored part in its dotted name."""
+    found = set(PACKAGES)
+    for top in PACKAGES:
+        package = importlib.import_module(top)
+        found |= {module.name for module in pkgutil.walk_packages(package.__path__, f"{top}.")}
+    return {name for name in found if not any(part.startswith("_") for part in name.split("."))}
+
+
+def test_every_public_module_is_pinned() -> None:
+    assert public_modules() == PINNED.keys()
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_names(name: str) -> None:
+    module = importlib.import_module(name)
+    promised = getattr(module, "__all__", [])
+    assert list(promised) == PINNED[name].split()
+    assert [exported for exported in promised if not hasattr(module, exported)] == []
