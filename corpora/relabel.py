@@ -78,7 +78,8 @@ def labels(vector: dict[str, Any]) -> dict[str, Any]:
         confine = os.path.join(root, unquote_to_bytes(vector["confine"])) if "confine" in vector else b""
         os.chdir(cwd)
         for profile, suffix in _SUFFIX.items():
-            rules = Judge(reviewed=profile == "reviewed", confine=confine).judge(image)
+            judge = Judge(reviewed=profile == "reviewed", confine=confine, take_as=vector.get("take-as", ""))
+            rules = judge.judge(image)
             found[f"result{suffix}"] = _result(rules, profile)
             found[f"findings{suffix}"] = sorted(f"ACW-{rule}" for rule in rules)
         os.chdir("/")

@@ -77,8 +77,5 @@ def _plain(rule: Rule) -> dict[str, object]:
         "statement": rule.statement,
         "hint": rule.hint,
         "anchor": rule.anchor,
-        "sources": [
-            {"document": s.document, "section": s.section, "reviewer": s.reviewer, "date": s.date}
-            for s in rule.sources
-        ],
+        "sources": [source._asdict() for source in rule.sources],
     }

@@ -23,6 +23,8 @@ _ONLY_REVIEWED = {
     "CHN-001",
     "CHN-002",
 }
+_BYTE_ORDERS = {b"\1\0\0\0": "little", b"\0\0\0\1": "big"}
+_NEEDS = {"v4": ("big", 2068), "v6": ("big", 2560), "v10": ("little", 4096)}  # byte order, header's length
 _FOREIGN = (
     (0, b"KDMV"),
     (0, b"vhdxfile"),
@@ -50,12 +52,14 @@ class _Header(NamedTuple):
 class Judge:
     """One judgement of one image in one profile.
 
-    Names are resolved against the process's working directory, so the caller changes to it first.
+    Names are resolved against the process's working directory, so the caller changes to it first. ``take_as``
+    is the revision of the image, empty where it is to be told from the file.
     """
 
-    def __init__(self, *, reviewed: bool, confine: bytes) -> None:
+    def __init__(self, *, reviewed: bool, confine: bytes, take_as: str) -> None:
         self._reviewed = reviewed
         self._confine = confine
+        self._take_as = take_as
         self._found: list[str] = []
         self._met: set[tuple[int, int]] = set()
 
@@ -63,7 +67,7 @@ class Judge:
         """The rules that the image at ``path`` breaks, once for each violation."""
         file = File(path)
         self._met.add(file.identity)
-        self._add_cow(file, (file.identity,))
+        self._add_cow(file, (file.identity,), self._take_as)
         return self._found
 
     def _say(self, rule: str) -> None:
@@ -72,9 +76,9 @@ class Judge:
 
     # -- one add-cow file; `line` holds the identities of the layers from the first to this one --
 
-    def _add_cow(self, file: File, line: tuple[tuple[int, int], ...]) -> int | None:
+    def _add_cow(self, file: File, line: tuple[tuple[int, int], ...], take_as: str = "") -> int | None:
         """Judge a layer and what it leads to; returns the length of its disk where that is known."""
-        header = self._header(file)
+        header = self._header(file, take_as)
         if header is None:
             return None
         image = self._follow(header.image, file, "ENV-001")
@@ -113,22 +117,21 @@ class Judge:
 
     # -- headers --
 
-    def _header(self, file: File) -> _Header | None:
+    def _header(self, file: File, take_as: str) -> _Header | None:
         data = file.read(0, 4096)
+        byte_order = _BYTE_ORDERS.get(data[8:12])
         if data[:8] != _MAGIC:
             self._say("HDR-001")
         elif len(data) < 12:
             self._say("HDR-003")
-        elif data[8:12] == b"\1\0\0\0":
-            if len(data) == 4096:
-                return self._little_endian(data)
-            self._say("HDR-003")
-        elif data[8:12] == b"\0\0\0\1":
-            if len(data) >= 2068:
-                return self._big_endian(file, data)
-            self._say("HDR-003")
-        else:
+        elif byte_order is None or (take_as and byte_order != _NEEDS[take_as][0]):
             self._say("HDR-002")
+        elif len(data) < _NEEDS[take_as or ("v10" if byte_order == "little" else "v4")][1]:
+            self._say("HDR-003")
+        elif byte_order == "little":
+            return self._little_endian(data)
+        else:
+            return self._big_endian(file, data, take_as)
         return None
 
     def _little_endian(self, data: bytes) -> _Header:
@@ -182,7 +185,7 @@ class Judge:
             self._say("NAM-003")
         return range(at, at + size)
 
-    def _big_endian(self, file: File, data: bytes) -> _Header:
+    def _big_endian(self, file: File, data: bytes, take_as: str) -> _Header:
         names = []
         for at in (1036, 12):
             name, _, rest = data[at : at + 1024].partition(b"\0")
@@ -192,12 +195,15 @@ class Judge:
         if not names[0]:
             self._say("NAM-006")
         (size,) = struct.unpack_from(">Q", data, 2060)
+        start = _NEEDS[take_as][1] if take_as else self._bitmap_offset(file, data, size)
+        if any(data[2068:start]):
+            self._say("HDR-004")
         return _Header(
             image=names[0],
             backing=names[1],
             probe=True,
             size=size,
-            bitmap=self._bitmap_offset(file, data, size),
+            bitmap=start,
             unit=512,
         )
 
@@ -209,12 +215,8 @@ class Judge:
         fits = [at for at in (2068, 2560) if file.length in (at + need, up(at + need, 512) * 512)]
         if len(fits) == 1:
             return fits[0]
-        if fits:
-            self._say("HDR-005")
-        faults = {
-            at: at + need > file.length or (self._reviewed and file.past_bits(at, up(size, 512)))
-            for at in (2068, 2560)
-        }
+        self._say("HDR-005")
+        faults = {at: at + need > file.length or file.past_bits(at, up(size, 512)) for at in (2068, 2560)}
         return 2068 if faults[2560] and not faults[2068] else 2560
 
     # -- names and what they lead to --

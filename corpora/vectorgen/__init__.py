@@ -7,14 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vectorgen import bitmap, chain, features, header, names, qcow2_backing, resolution, revisions, sizes
+from vectorgen import (
+    bitmap,
+    chain,
+    features,
+    header,
+    names,
+    qcow2_backing,
+    resolution,
+    revisions,
+    sizes,
+    stated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["vectors"]
 
-_FAMILIES = (header, revisions, bitmap, sizes, names, resolution, features, chain, qcow2_backing)
+_FAMILIES = (header, revisions, stated, bitmap, sizes, names, resolution, features, chain, qcow2_backing)
 
 
 def vectors() -> Iterator[tuple[str, str]]:

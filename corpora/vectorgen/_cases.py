@@ -28,6 +28,7 @@ class Options(TypedDict, total=False):
     image: bytes
     cwd: bytes
     confine: bytes
+    take_as: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,11 @@ class Case:
         findings: numbers of the rules that are broken. Each profile leaves out those that it does not have.
         as_written: what replaces ``findings`` in the profile as-written, where that sees other things.
         revision: revision of the image.
-        flags: words that the corpora's README explains; ``profiles-differ`` is added by itself.
+        flags: words that the corpora's README explains; those that follow from the rest are added.
         image: path of the image.
         cwd: working directory, empty for that of the recipe.
         confine: directory that names may not leave, empty for none.
+        take_as: the revision that the user states, empty where it is to be told from the file.
     """
 
     rule: str
@@ -59,6 +61,7 @@ class Case:
     image: bytes = ADDCOW
     cwd: bytes = b""
     confine: bytes = b""
+    take_as: str = ""
 
     @property
     def id(self) -> str:
@@ -75,7 +78,11 @@ class Case:
         reviewed = _labelled(self.findings, Profile.REVIEWED)
         stated = self.findings if self.as_written is None else self.as_written
         as_written = _labelled(stated, Profile.AS_WRITTEN)
-        differ = ("profiles-differ",) if reviewed != as_written else ()
+        implied = {
+            "ambiguous-revision": "ACW-HDR-005" in reviewed,
+            "profiles-differ": reviewed != as_written,
+            "stated-revision": bool(self.take_as),
+        }
         vector: dict[str, Any] = {
             "id": self.id,
             "rule": f"ACW-{self.rule}",
@@ -84,7 +91,7 @@ class Case:
             "result-as-written": _result(as_written, Profile.AS_WRITTEN),
             "findings": reviewed,
             "findings-as-written": as_written,
-            "flags": sorted({*self.flags, *differ}),
+            "flags": sorted({*self.flags, *(flag for flag, is_so in implied.items() if is_so)}),
             "source": str(catalogue()[f"ACW-{self.rule}"].sources[0]),
             "comment": self.comment,
             "image": encoded(self.image),
@@ -93,6 +100,8 @@ class Case:
             vector["cwd"] = encoded(self.cwd)
         if self.confine:
             vector["confine"] = encoded(self.confine)
+        if self.take_as:
+            vector["take-as"] = self.take_as
         vector["files"] = [
             {"path": encoded(path)} | (file.recipe() if isinstance(file, File) else file)
             for path, file in sorted(self.files.items(), key=lambda item: (item[0] != self.image, item[0]))

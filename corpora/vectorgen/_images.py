@@ -15,9 +15,11 @@ __all__ = [
     "CLUSTER",
     "DISK",
     "FEATURE_NAMES",
+    "FOUR_MIB",
     "MAGIC",
     "SECTOR",
     "SECTORS",
+    "SECTORS_8000",
     "Name",
     "bitmap_size",
     "extension",
@@ -33,6 +35,8 @@ DISK = (
     3 * CLUSTER
 )  # virtual size of a v10 image, unless told otherwise: one byte of bitmap, five bits to spare
 SECTORS = 3 * SECTOR  # the same for v4 and v6
+SECTORS_8000 = 8000 * SECTOR  # v4 has 3,068 bytes, padded 3,072; v6 has 3,560, padded 3,584
+FOUR_MIB = 8192 * SECTOR  # 1,024 bytes of bitmap: v4 has 3,092 bytes, padded 3,584 as v6 has anyway
 
 _BITMAP = {"v4": 2068, "v6": 2560, "v10": 4096}
 _UNIT = {"v4": SECTOR, "v6": SECTOR, "v10": CLUSTER}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vectorgen._cases import Case, failing, number, passing, scene
-from vectorgen._images import CLUSTER, DISK, SECTOR, SECTORS, bitmap_size, legacy, v10
+from vectorgen._cases import Case, Options, failing, number, passing, scene
+from vectorgen._images import CLUSTER, DISK, SECTOR, SECTORS, SECTORS_8000, bitmap_size, legacy, v10
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +14,7 @@ __all__ = ["cases"]
 
 _SIZES = (0, 1, 511, 512, CLUSTER - 1, CLUSTER, CLUSTER + 1, 8 * CLUSTER - 1, 8 * CLUSTER, 8 * CLUSTER + 1)
 _TIB = 1 << 40
+_GUESS = ("HDR-005",)  # found beside the rule where the length fits neither v4 nor v6
 
 
 def cases() -> Iterator[Case]:
@@ -57,29 +58,30 @@ def _whole_legacy() -> Iterator[Case]:
         short = scene(legacy("v4", size=size).resize(length - 1), size)
         flags = ("boundary", "truncation")
         yield failing("BMP-001", f"v4-{size}-short", comment, short, revision="v4", flags=flags)
-    for size in (8 * SECTOR, 9 * SECTOR, 8000 * SECTOR):
+    for size in (8 * SECTOR, 9 * SECTOR, SECTORS_8000):
         comment = f"a disk of {size} bytes, and the {2560 + bitmap_size(size, 'v6')} bytes that it needs"
         yield passing("BMP-001", f"v6-{size}", comment, scene(legacy("v6", size=size), size), revision="v6")
     for length in (2560, 2561, 3067):
         comment = f"cut to {length} bytes: too short for the bitmap of a v4 file as well"
-        short = scene(legacy("v6", size=size).resize(length), size)
-        yield failing("BMP-001", f"v6-cut-to-{length}", comment, short, revision="v6", flags=("truncation",))
-    size -= SECTOR  # one trailing bit, in byte 3067 of a v4 file
+        short = scene(legacy("v6", size=SECTORS_8000).resize(length), SECTORS_8000)
+        more: Options = {"revision": "v6", "flags": ("truncation",)}
+        yield failing("BMP-001", f"v6-cut-to-{length}", comment, short, also=_GUESS, **more)
+    size = SECTORS_8000 - SECTOR  # one trailing bit, in byte 3067 of a v4 file
     yield failing(
         "BMP-001",
         "v6-one-byte-short",
-        "one byte short; as v4 it has a trailing bit set, so v6 is taken; as written v4 is without error",
+        "one byte short; as v4 it has a trailing bit set, so v6 is taken, whatever the profile",
         scene(legacy("v6", size=size, bits=b"\xff" * 999).resize(2560 + 999), size),
-        as_written=("BMP-003",),
+        also=_GUESS,
         revision="v6",
-        flags=("ambiguous-revision", "boundary", "content-decides", "truncation"),
+        flags=("boundary", "content-decides", "truncation"),
     )
-    for revision, size in (("v6", (1 << 64) - SECTOR), ("v4", 1 << 63)):
+    for revision, size, guess in (("v6", (1 << 64) - SECTOR, _GUESS), ("v4", 1 << 63, ())):
         comment = f"the size field says {size}: no file can hold such a bitmap"
         files = scene(legacy(revision).write(2060, size.to_bytes(8, "big")), SECTORS)
-        yield failing(
-            "BMP-001", f"{revision}-size-{number(size)}", comment, files, also=("SIZ-006",), revision=revision
-        )
+        also = ("SIZ-006", *guess)
+        slug = f"{revision}-size-{number(size)}"
+        yield failing("BMP-001", slug, comment, files, also=also, revision=revision)
 
 
 def _trailing() -> Iterator[Case]:
@@ -138,14 +140,25 @@ def _after() -> Iterator[Case]:
     empty = scene(v10(size=0).write(4096, b"\x01"), 0)
     comment = "a disk of 0 bytes has no bitmap, and the header is followed by a byte"
     yield failing("BMP-003", "v10-no-bitmap", comment, empty, flags=("tail",))
-    for revision, start in (("v4", 2069), ("v6", 2561)):
-        for slug, length in (("zeros", start + 100), ("padded", start + -start % SECTOR)):
+    yield from _after_legacy()
+
+
+def _after_legacy() -> Iterator[Case]:
+    # With a tail a v4 file of that disk is still too short for v6; a v6 file fits neither unless padded.
+    for revision, start, guess in (("v4", 2069, ()), ("v6", 2561, _GUESS)):
+        more: Options = {"revision": revision, "flags": ("tail",)}
+        padded = start + -start % SECTOR
+        for slug, length, also in (("zeros", start + 100, guess), ("padded", padded, ())):
             files = scene(legacy(revision).resize(length), SECTORS)
             comment = f"zeros up to byte {length}"
-            yield passing("BMP-003", f"{revision}-{slug}", comment, files, revision=revision, flags=("tail",))
+            yield passing("BMP-003", f"{revision}-{slug}", comment, files, also=also, **more)
         files = scene(legacy(revision).write(start, b"\x01"), SECTORS)
         comment = "the byte after the bitmap is not zero"
-        yield failing("BMP-003", f"{revision}-next-byte", comment, files, revision=revision, flags=("tail",))
+        yield failing("BMP-003", f"{revision}-next-byte", comment, files, also=guess, **more)
+        for at in (start, padded - 1):
+            files = scene(legacy(revision, padded=True).write(at, b"\x01"), SECTORS)
+            comment = f"the file is padded to whole sectors, and byte {at} of it is not zero"
+            yield failing("BMP-003", f"{revision}-padded-byte-{at}", comment, files, **more)
 
 
 def _full() -> Iterator[Case]:

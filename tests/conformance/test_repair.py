@@ -149,6 +149,20 @@ def test_bits_past_a_wrong_size_are_never_zeroed(tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("revision", ["v4", "v6"])
+def test_a_guessed_revision_stops_the_repair(tmp_path, revision):
+    # 700 bytes more leave a length that is neither v4's nor v6's, so where the bitmap ends is a guess.
+    path = by_hand.old(tmp_path / "i", revision, tail=b"x" * 700)
+    before = path.read_bytes()
+    code, report = checked("--repair", "all", path)
+    assert "ACW-HDR-005" in rules(report)
+    assert (code, report["repairs"], path.read_bytes()) == (0, [], before)
+    code, report = checked("--revision", revision, "--repair", "safe", path)
+    assert (code, rules(report)) == (0, [])
+    assert [repair["rule"] for repair in report["repairs"]] == ["ACW-BMP-003"]
+    assert path.read_bytes() == before[:-700] + bytes(700)
+
+
 def test_a_mended_size_and_its_trailing_bits_take_one_run(tmp_path):
     # Twelve sectors have two bytes of bitmap; the size says one sector, and four bits are set past the last.
     path = by_hand.old(tmp_path / "i", "v4", size=512 * 12, stored=512, bits=b"\x01\xf0")

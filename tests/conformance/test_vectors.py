@@ -86,6 +86,7 @@ def test_every_vector_fits_the_schema():
         minimal(findings=["HDR-001"]),
         minimal(image="../image.add-cow"),
         minimal(cwd="/"),
+        minimal(**{"take-as": "auto"}),
         with_file(path="a/../b", directory=True),
         with_file(path="a//b", fifo=True),
         with_file(path="a%2e", fifo=True),
@@ -223,6 +224,7 @@ def test_recipes_are_made_as_they_say(chapter, tmp_path):
             assert_made(entry, root)
         assert os.path.samefile(os.path.join(scene.cwd, scene.image), os.path.join(root, vector.image))
         assert os.path.samefile(scene.cwd, os.path.join(root, vector.cwd))
+        assert scene.take_as is vector.take_as
         assert scene.confine is None or os.path.samefile(scene.confine, os.path.join(root, vector.confine))
 
 
@@ -256,6 +258,7 @@ def test_a_recipe_needs_an_empty_directory(tmp_path):
         minimal(cwd=".."),
         minimal(confine="/"),
         minimal(revision="v5"),
+        minimal(**{"take-as": "auto"}),
         {},
         [],
     ],
@@ -282,7 +285,8 @@ def test_the_loader_says_what_it_could_not_find(tmp_path):
 def test_the_checker_agrees(vector, profile, tmp_path, monkeypatch):
     scene = materialize(vector, tmp_path)
     monkeypatch.chdir(scene.cwd)
-    report = check_image(scene.image, CheckOptions(profile=profile, confine=scene.confine))
+    options = CheckOptions(revision=scene.take_as, profile=profile, confine=scene.confine)
+    report = check_image(scene.image, options)
     label = vector.labels[profile]
     assert tuple(sorted(finding.rule for finding in report.findings)) == label.findings
     foreign = label.findings == ("ACW-HDR-001",)

@@ -17,10 +17,10 @@ _SIZE_OFFSET = 2060
 
 
 class Told(NamedTuple):
-    """A revision, and whether the file would have passed for v4 as well as for v6."""
+    """A revision, and why it is a guess between v4 and v6: empty where it is none (ACW-HDR-005)."""
 
     revision: Revision
-    ambiguous: bool
+    doubt: str = ""
 
 
 def tell_revision(file: OpenFile, data: bytes) -> Told | None:
@@ -35,19 +35,20 @@ def tell_revision(file: OpenFile, data: bytes) -> Told | None:
     """
     little, big = versions(data)
     if little == VERSION:
-        return Told(Revision.V10, ambiguous=False)
+        return Told(Revision.V10)
     if big != VERSION:
         return None
     v6_length = HEADER_LENGTH[Revision.V6]
     if len(data) < v6_length or data[HeaderV6.RESERVED_OFFSET : v6_length].strip(b"\0"):
-        return Told(Revision.V4, ambiguous=False)
+        return Told(Revision.V4)
     size = int.from_bytes(data[_SIZE_OFFSET : _SIZE_OFFSET + 8], "big")
     v4, v6 = Geometry(Revision.V4, size), Geometry(Revision.V6, size)
     fits4, fits6 = _fits(file, v4), _fits(file, v6)
     if fits4 != fits6:
-        return Told(Revision.V4 if fits4 else Revision.V6, ambiguous=False)
+        return Told(Revision.V4 if fits4 else Revision.V6)
     only_v4_sound = _sound(file, v4) and not _sound(file, v6)
-    return Told(Revision.V4 if only_v4_sound else Revision.V6, ambiguous=fits4)
+    doubt = "both fit" if fits4 else "neither fits"
+    return Told(Revision.V4 if only_v4_sound else Revision.V6, doubt)
 
 
 def _fits(file: OpenFile, geometry: Geometry) -> bool:

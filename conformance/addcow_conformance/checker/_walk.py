@@ -151,8 +151,8 @@ class Walk:
                 self._collector.add("ACW-HDR-002", layer.index, draft)
                 return None
             revision = told.revision
-            if told.ambiguous:
-                draft = Draft(None, "revision", "v4 or v6 alone fits", f"both fit, taken for {revision}")
+            if told.doubt:
+                draft = Draft(None, "revision", "v4 or v6 alone fits", f"{told.doubt}, taken for {revision}")
                 self._collector.add("ACW-HDR-005", layer.index, draft)
         revision = revision or Revision.V10
         try:

@@ -140,6 +140,7 @@ class Vector:
         files: what to make.
         cwd: the directory to run the check in; empty for the recipe's own.
         confine: the directory that names may not lead out of, None without one.
+        take_as: the revision that the user states, None where it is to be told from the file.
     """
 
     id: str
@@ -153,6 +154,7 @@ class Vector:
     files: tuple[Entry, ...]
     cwd: bytes
     confine: bytes | None
+    take_as: Revision | None
 
 
 class Scene(NamedTuple):
@@ -163,11 +165,13 @@ class Scene(NamedTuple):
             4,000 bytes, joined to its directory, still fits the system's limit on paths.
         cwd: absolute path of the working directory to open it in.
         confine: absolute path of the directory to confine names to, None for no limit.
+        take_as: the revision to take the image for, None to tell it from the file.
     """
 
     image: bytes
     cwd: bytes
     confine: bytes | None
+    take_as: Revision | None
 
 
 def vector_schema() -> dict[str, Any]:
@@ -220,6 +224,7 @@ def materialize(vector: Vector, directory: str | bytes | os.PathLike[str]) -> Sc
         image=os.path.relpath(os.path.join(root, vector.image), cwd),
         cwd=cwd,
         confine=None if vector.confine is None else os.path.join(root, vector.confine),
+        take_as=vector.take_as,
     )
 
 
@@ -246,6 +251,7 @@ def _vector(raw: dict[str, Any]) -> Vector:
         files=tuple(_entries(raw["files"])),
         cwd=_path(raw["cwd"]) if "cwd" in raw else b"",
         confine=_path(raw["confine"]) if "confine" in raw else None,
+        take_as=Revision(raw["take-as"]) if "take-as" in raw else None,
     )
 
 
