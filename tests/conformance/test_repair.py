@@ -149,18 +149,31 @@ def test_bits_past_a_wrong_size_are_never_zeroed(tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("revision", ["v4", "v6"])
-def test_a_guessed_revision_stops_the_repair(tmp_path, revision):
-    # 700 bytes more leave a length that is neither v4's nor v6's, so where the bitmap ends is a guess.
-    path = by_hand.old(tmp_path / "i", revision, tail=b"x" * 700)
+def test_a_v6_file_cut_short_keeps_its_bits(tmp_path):
+    # Cut to a length that is neither v4's nor v6's it is complete as v4, where its bits would be a tail.
+    path = by_hand.old(tmp_path / "i", "v6", bits=b"\xff" * 1024)
+    os.truncate(path, 3400)
     before = path.read_bytes()
     code, report = checked("--repair", "all", path)
-    assert "ACW-HDR-005" in rules(report)
+    assert (report["revision"], rules(report)) == ("v4", ["ACW-HDR-005", "ACW-BMP-003"])
     assert (code, report["repairs"], path.read_bytes()) == (0, [], before)
-    code, report = checked("--revision", revision, "--repair", "safe", path)
-    assert (code, rules(report)) == (0, [])
+
+
+@pytest.mark.parametrize("revision", ["v4", "v6"])
+def test_what_lies_past_both_bitmaps_is_zeroed(tmp_path, revision):
+    # 700 bytes more leave a length that is neither v4's nor v6's; v6 is taken, whose bitmap ends at 3584.
+    path = by_hand.old(tmp_path / "i", revision, tail=b"x" * 700)
+    before = path.read_bytes()
+    report = checked("--repair", "safe", path)[1]
     assert [repair["rule"] for repair in report["repairs"]] == ["ACW-BMP-003"]
-    assert path.read_bytes() == before[:-700] + bytes(700)
+    assert path.read_bytes() == before[:3584].ljust(len(before), b"\0")
+
+
+def test_a_size_that_fits_another_revision_is_left(tmp_path):
+    # 4 MiB of disk: 3,584 bytes fit v4 and v6, and the size at hand fits neither.
+    path = by_hand.old(tmp_path / "i", "v6", stored=1 << 20)
+    assert checked("--repair", "all", path)[1]["repairs"] == []
+    assert checked("--revision", "v6", "--repair", "all", path)[1]["repairs"] != []
 
 
 def test_a_mended_size_and_its_trailing_bits_take_one_run(tmp_path):
@@ -187,6 +200,13 @@ def test_an_image_that_names_itself_is_left_alone(tmp_path):
     before = path.read_bytes()
     code, report = checked("--repair", "all", path)
     assert (code, report["repairs"], path.read_bytes()) == (2, [], before)
+
+
+def test_no_profile_makes_an_image_that_names_itself_safe(tmp_path):
+    path = by_hand.v10(tmp_path / "i", image=b"i", tail=b"\0" * 70000 + b"x")
+    before = path.read_bytes()
+    report = checked("--profile", "as-written", "--repair", "all", path)[1]
+    assert (report["repairs"], path.read_bytes()) == ([], before)
 
 
 KILLED_AT = """

@@ -24,7 +24,7 @@ __all__ = ["Patch", "plan_repair"]
 # Findings on the add-cow file that leave it open what its bytes mean.
 _DOUBTS = frozenset(
     {
-        *("ACW-HDR-001", "ACW-HDR-002", "ACW-HDR-003", "ACW-HDR-005", "ACW-FEA-003"),
+        *("ACW-HDR-001", "ACW-HDR-002", "ACW-HDR-003", "ACW-FEA-003"),
         *("ACW-NAM-001", "ACW-NAM-002", "ACW-NAM-003", "ACW-NAM-006", "ACW-NAM-007", "ACW-NAM-008"),
         *("ACW-CHN-001", "ACW-CHN-002", "ACW-ENV-001", "ACW-ENV-003", "ACW-ENV-004", "ACW-NAM-010"),
         "ACW-SIZ-007",
@@ -57,6 +57,10 @@ def plan_repair(report: Report, mode: Mode) -> list[Patch]:
     """
     broken = {f.rule: f.span for f in report.findings if f.file == 0}
     if report.problem or broken.keys() & _DOUBTS or report.revision is None:
+        return []
+    # A v4 bitmap ends before a v6 one would: what lies past a v6 bitmap counts in neither revision, but what
+    # lies past a v4 bitmap may be the bits of a v6 one.
+    if "ACW-HDR-005" in broken and report.revision is not Revision.V6:
         return []
     patches = _plan_bitmap(report, broken)
     if mode is Mode.ALL:
@@ -117,14 +121,19 @@ def _plan_size(header: HeaderV4, report: Report, broken: Collection[str]) -> lis
     image = next((f.length for f in report.files if f.parent == 0 and f.role is Role.IMAGE), None)
     if "ACW-SIZ-006" not in broken or image is None or image % SECTOR_SIZE:
         return []
-    length = report.files[0].length
-    ends = [Geometry(header.revision, size).bitmap_end for size in (image, header.size)]
-    fits, fits_as_is = (length in (end, round_up(end, SECTOR_SIZE)) for end in ends)
-    if not fits or fits_as_is:
+    fitting = [r for r in (Revision.V4, Revision.V6) if _fits(report, Geometry(r, image))]
+    if "ACW-HDR-005" not in broken:
+        fitting = [r for r in fitting if r is header.revision]
+    if fitting != [header.revision] or _fits(report, Geometry(header.revision, header.size)):
         return []
     data = image.to_bytes(_SIZE.length, "big")
     action = f"set size to {image}, the length of the image file, which the length of the bitmap agrees with"
     return [Patch("ACW-SIZ-006", _SIZE, lambda _: data, action)]
+
+
+def _fits(report: Report, geometry: Geometry) -> bool:
+    end = geometry.bitmap_end
+    return report.files[0].length in {end, round_up(end, SECTOR_SIZE)}
 
 
 def _replace(rule: str, name: str, value: int, action: str) -> Patch:

@@ -21,6 +21,7 @@ from addcow_conformance.checker._repair_plan import Patch, plan_repair
 from addcow_conformance.checker._walk import Walk
 from addcow_conformance.text import printable
 from addcow_spec.errors import StorageError
+from addcow_spec.rules import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ def repair_image(
 
     Args:
         path: the add-cow file.
-        options: how to check.
+        options: how to check; the repair itself goes by the reviewed profile, whatever this one says.
         mode: ``safe`` clears trailing bits and zeroes the tail; ``all`` mends flags and sizes too where one
             reading alone is possible.
         dry_run: whether only to say what would be done.
@@ -59,7 +60,8 @@ def repair_image(
         not be completed gives a report with a ``problem``.
     """
     options = options or CheckOptions()
-    every = options._replace(max_findings=_NO_LIMIT)
+    # A profile that overlooks a rule does not make it safe to write: what the reviews settled always counts.
+    every = options._replace(max_findings=_NO_LIMIT, profile=Profile.REVIEWED)
     try:
         with open_file(path, allow_block_devices=options.allow_block_devices) as file:
             if dry_run:
