@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ from addcow_conformance.checker import (
     check_image,
     has_magic,
 )
+from addcow_conformance.text import printable
 from addcow_spec.errors import StorageError
 from addcow_spec.rules import Repair, Severity
 
@@ -23,7 +25,9 @@ __all__ = ["FAILED", "FOREIGN", "Job", "check_all", "exit_status", "find_images"
 
 FAILED, FOUND, FOREIGN, CLEAN = 1, 2, 63, 0
 
+# Images that a worker takes at a time, at most.
 _CHUNK = 16
+_PR_SET_PDEATHSIG = 1
 
 
 def exit_status(report: Report, fail_on: Severity) -> int:
@@ -85,20 +89,25 @@ def find_images(paths: Sequence[bytes], job: Job, *, recursive: bool) -> Iterato
 
 
 def _below(directory: bytes, job: Job) -> Iterator[bytes | Report]:
-    unreadable: list[OSError] = []
-    for parent, directories, files in os.walk(directory, onerror=unreadable.append):
-        directories.sort()
-        for name in sorted(files):
-            path = os.path.join(parent, name)
-            if os.path.islink(path) or not os.path.isfile(path):
+    # A stack of our own: os.walk recurses, and a tree may be deeper than Python's stack.
+    waiting = [directory]
+    while waiting:
+        parent = waiting.pop()
+        try:
+            with os.scandir(parent) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield job.failed(parent, f"{printable(parent)}: {os.strerror(error.errno or 0)}")
+            continue
+        waiting += [entry.path for entry in reversed(found) if entry.is_dir(follow_symlinks=False)]
+        for entry in found:
+            if not entry.is_file(follow_symlinks=False):
                 continue
             try:
-                if has_magic(path):
-                    yield path
+                if has_magic(entry.path):
+                    yield entry.path
             except StorageError as error:
-                yield job.failed(path, str(error))
-    for failure in unreadable:
-        yield job.failed(os.fsencode(failure.filename), os.strerror(failure.errno or 0))
+                yield job.failed(entry.path, str(error))
 
 
 def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> Iterator[Report]:
@@ -116,19 +125,40 @@ def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> 
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415
 
     found = list(images)
+    processes = min(processes, max(len(found), 1))
+    chunk = max(1, min(_CHUNK, len(found) // (processes * 4)))
+    signal.signal(signal.SIGTERM, partial(_terminated, os.getpid()))
     done = 0
-    with ProcessPoolExecutor(min(processes, max(len(found), 1))) as pool:
-        try:
-            for report in pool.map(partial(_step, job), found, chunksize=_CHUNK):
-                yield report
-                done += 1
-        except BrokenProcessPool:
-            for image in found[done:]:
-                yield (
-                    image
-                    if isinstance(image, Report)
-                    else job.failed(image, "the process that checked it died")
-                )
+    pool = ProcessPoolExecutor(processes, initializer=_serve, initargs=(os.getpid(),))
+    try:
+        for report in pool.map(partial(_step, job), found, chunksize=chunk):
+            yield report
+            done += 1
+    except BrokenProcessPool:
+        for image in found[done:]:
+            yield (
+                image if isinstance(image, Report) else job.failed(image, "the process that checked it died")
+            )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _terminated(parent: int, number: int, _frame: object) -> None:
+    """End by an exception, so that the workers are ended too; a worker that has just begun ends at once."""
+    if os.getpid() != parent:
+        os._exit(128 + number)
+    raise SystemExit(128 + number)
+
+
+def _serve(parent: int) -> None:
+    """Prepare a worker: an interrupt is the parent's to handle, and the worker ends with the parent."""
+    import ctypes  # noqa: PLC0415 - in workers only
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(FAILED)
 
 
 def _step(job: Job, image: bytes | Report) -> Report:

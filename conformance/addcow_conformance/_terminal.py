@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from addcow_conformance.text import printable
 from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from addcow_conformance.checker import Report
 
-__all__ = ["Progress", "guard", "write_file"]
+__all__ = ["Progress", "guard", "open_closed_streams", "write_file"]
 
 # Short work shows no bar.
 _PATIENCE = 0.7
@@ -57,14 +58,19 @@ def guard(reports: Iterable[Report], target: bytes | None) -> Iterator[Report]:
     """Pass reports on, and refuse a target that is one of the files checked: a report must not replace it.
 
     Raises:
-        UsageError: ``target`` is a file of a checked image.
+        UsageError: ``target`` is a file of a checked image, or holds the bytes that a repair replaced.
     """
     for report in reports:
-        for path in {report.filename, *(file.path for file in report.files)} if target else ():
-            with suppress(OSError, ValueError):
-                if os.path.samefile(path, target or b""):
-                    raise UsageError(f"-o {os.fsdecode(target or b'')!a} is a file of a checked image")
+        paths = {report.filename, report.backup, *(file.path for file in report.files)}
+        if target is not None and any(_same(path, target) for path in paths if path):
+            raise UsageError(f"-o {printable(target)} is a file of the image {printable(report.filename)}")
         yield report
+
+
+def _same(path: bytes, target: bytes) -> bool:
+    with suppress(OSError, ValueError):
+        return os.path.samefile(path, target)
+    return False
 
 
 def write_file(pieces: Iterable[str], target: bytes) -> None:
@@ -73,13 +79,14 @@ def write_file(pieces: Iterable[str], target: bytes) -> None:
     Raises:
         OSError: writing failed; a file that was there before is as it was.
     """
+    if _is_stream(target):
+        # A descriptor of ours by another name may be a file that somebody else appends to.
+        with open(target, "a", encoding="utf-8", errors="backslashreplace") as output:
+            output.writelines(pieces)
+        return
     import tempfile  # noqa: PLC0415 - slow to import, and for -o only
 
     real = os.path.realpath(target)
-    if os.path.exists(real) and not stat.S_ISREG(os.stat(real).st_mode):
-        with open(real, "w", encoding="utf-8", errors="backslashreplace") as output:
-            output.writelines(pieces)
-        return
     directory, name = os.path.split(real)
     descriptor, temporary = tempfile.mkstemp(prefix=b"." + name[:100] + b".", dir=directory)
     try:
@@ -90,6 +97,22 @@ def write_file(pieces: Iterable[str], target: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _is_stream(target: bytes) -> bool:
+    if os.path.abspath(target).startswith((b"/dev/", b"/proc/")):
+        return True
+    return os.path.exists(target) and not os.path.isfile(target)
+
+
+def open_closed_streams() -> None:
+    """Give standard output and error a place to go where the caller closed them.
+
+    Else the first file to be opened would take their number, and what is said would go into it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
 def _mode_of(path: bytes) -> int:

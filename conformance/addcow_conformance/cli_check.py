@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -82,6 +83,10 @@ class _Request(NamedTuple):
     def many(self) -> bool:
         """Whether the answer is about a number of images, be it one."""
         return self.recursive or len(self.images) > 1
+
+    def without_repair(self) -> _Request:
+        """The same request, changing nothing."""
+        return self._replace(job=self.job._replace(repair=Repair.NONE))
 
 
 @click.command(
@@ -209,18 +214,25 @@ def _request(options: dict[str, Any]) -> _Request:
 
 def _run(request: _Request) -> int:
     statuses: set[int] = set()
+    silent = request.quiet and request.output == "human"
 
     def noted() -> Iterator[Report]:
         for report in _terminal.guard(_reports(request), request.target):
             statuses.add(exit_status(report, request.fail_on))
-            if not (request.quiet and request.output == "human") or report.findings or report.problem:
+            if not silent or report.findings or report.problem or report.repairs:
                 yield report
 
-    many = request.many and not (request.quiet and request.output == "human")
-    pieces = render(noted(), output=request.output, many=many, color=request.color)
+    if request.target is not None and request.job.repair is not Repair.NONE:
+        # What must not be replaced is known before anything is mended.
+        for _ in _terminal.guard(_reports(request.without_repair()), request.target):
+            pass
+    pieces = render(noted(), output=request.output, many=request.many and not silent, color=request.color)
     if request.target is not None:
         _terminal.write_file(pieces, request.target)
     else:
+        if request.output != "human" and isinstance(sys.stdout, TextIOWrapper):
+            # Programs read these, whatever the locale of the people.
+            sys.stdout.reconfigure(encoding="utf-8")
         sys.stdout.writelines(pieces)
     if not statuses:
         where = ", ".join(map(printable, request.images))
@@ -248,6 +260,7 @@ def _reports(request: _Request) -> Iterator[Report]:
 
 def main() -> None:
     """Entry point: run the command and exit with its status."""
+    _terminal.open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -37,6 +37,7 @@ __all__ = [
     "HEADER_LENGTH",
     "LAYOUTS",
     "QCOW2_CLUSTER_BITS",
+    "QCOW2_MAX_EXTENSIONS",
     "build_feature_names",
     "build_header",
     "build_qcow2",
@@ -51,6 +52,8 @@ LAYOUTS: Final = {Revision.V4: ADDCOW_V4, Revision.V6: ADDCOW_V6, Revision.V10: 
 HEADER_LENGTH: Final = {revision: layout.end for revision, layout in LAYOUTS.items()}
 
 QCOW2_CLUSTER_BITS: Final = range(9, 22)
+# Each type may appear once, and few are known; a first cluster could hold 262,000 empty ones.
+QCOW2_MAX_EXTENSIONS: Final = 1024
 
 _VERSION2_DEFAULTS = {
     "incompatible_features": 0,
@@ -170,18 +173,18 @@ def _parse_extensions(data: bytes, start: int, end: int) -> tuple[tuple[Qcow2Ext
     while offset + 8 <= end:
         if data[offset : offset + 4] == b"\0\0\0\0":
             return tuple(extensions), data[offset : offset + 8]
-        try:
-            found = QCOW2_EXTENSION.parse(data[offset:end])
-        except ConstructError as error:
-            length = int.from_bytes(data[offset + 4 : offset + 8], "big")
+        length = int.from_bytes(data[offset + 4 : offset + 8], "big")
+        stop = offset + 8 + length + -length % 8
+        if stop > end or len(extensions) == QCOW2_MAX_EXTENSIONS:
             raise MalformedImage(
                 f"qcow2 extension {len(extensions)} at byte {offset}: {length} bytes do not fit before {end}",
                 rule="ACW-QC2-007",
                 span=Span(offset, 8),
                 field=f"extensions[{len(extensions)}].length",
-            ) from error
+            )
+        found = QCOW2_EXTENSION.parse(data[offset:stop])
         extensions.append(Qcow2Extension(found.type, found.data, found.padding, offset))
-        offset += 8 + len(found.data) + len(found.padding)
+        offset = stop
     return tuple(extensions), b""
 
 

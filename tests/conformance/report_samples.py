@@ -86,6 +86,7 @@ INVALID: Final = Report(
     {Severity.ERROR: 5, Severity.WARNING: 2, Severity.NOTE: 1},
     HEADER,
     bitmap=_BITMAP,
+    rule_counts={"ACW-BMP-003": 1},
 )
 
 REPAIRED: Final = Report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -128,7 +129,7 @@ def reports(draw: st.DrawFn) -> Report:
     beyond = draw(st.dictionaries(st.sampled_from(Severity), st.integers(0, 2**32), max_size=3))
     for found in findings:
         beyond[report.severity(found)] = beyond.get(report.severity(found), 0) + 1
-    return replace(report, counts=beyond)
+    return replace(report, counts=beyond, rule_counts=dict(Counter(found.rule for found in findings)))
 
 
 def _fields() -> st.SearchStrategy[HeaderField]:

@@ -43,13 +43,10 @@ def check_image(
     options = options or CheckOptions()
     try:
         file = open_file(path, allow_block_devices=options.allow_block_devices)
-    except OpenFailed as failed:
-        return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {failed.detail}")
-    with file:
-        try:
+        with file:
             return Walk(options, progress).run(file)
-        except StorageError as error:
-            return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {error}")
+    except (OpenFailed, StorageError) as error:
+        return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {error}")
 
 
 def has_magic(path: bytes) -> bool:

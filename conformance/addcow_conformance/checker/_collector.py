@@ -25,6 +25,7 @@ class Collector:
         self._limit = options.max_findings
         self._findings: list[Finding] = []
         self.counts: dict[Severity, int] = {}
+        self.rule_counts: dict[str, int] = {}
 
     def knows(self, rule_id: str) -> bool:
         """Whether the profile has that rule."""
@@ -36,6 +37,7 @@ class Collector:
             return
         severity = rule(rule_id).severity(self._profile)
         self.counts[severity] = self.counts.get(severity, 0) + 1
+        self.rule_counts[rule_id] = self.rule_counts.get(rule_id, 0) + 1
         self._findings.append(Finding(rule_id, file, *draft))
 
     def findings(self) -> tuple[Finding, ...]:

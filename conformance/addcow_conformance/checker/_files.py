@@ -28,6 +28,9 @@ _KINDS = {
     stat.S_IFBLK: "a block device",
 }
 
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
 
 class Refusal(StrEnum):
     """Why a file was not opened."""
@@ -160,13 +163,14 @@ def open_file(path: bytes, *, confine: bytes | None = None, allow_block_devices:
 
     Raises:
         OpenFailed: with the reason.
+        StorageError: descriptors or memory ran out.
     """
     try:
         pin = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
-        if confine is not None and not _beneath(os.path.realpath(path), confine):
+        if confine is not None and not _beneath(_real_path(path), confine):
             raise OpenFailed(Refusal.OUTSIDE, f"it leads outside {printable(confine)}") from error
-        raise OpenFailed(_refusal(error), os.strerror(error.errno or 0)) from error
+        raise _failed(error) from error
     try:
         if confine is not None and not _beneath(os.readlink(b"/proc/self/fd/%d" % pin), confine):
             raise OpenFailed(Refusal.OUTSIDE, f"it leads outside {printable(confine)}")
@@ -186,16 +190,31 @@ def _reopen(pin: int, path: bytes, status: os.stat_result) -> OpenFile:
     try:
         descriptor = os.open(b"/proc/self/fd/%d" % pin, flags)
     except OSError as error:
-        raise OpenFailed(Refusal.UNREADABLE, os.strerror(error.errno or 0)) from error
+        raise _failed(error) from error
     if stat.S_ISBLK(status.st_mode):
         length = os.lseek(descriptor, 0, os.SEEK_END)
         return OpenFile(descriptor, path, Identity(-1, status.st_rdev), length)
     return OpenFile(descriptor, path, Identity(status.st_dev, status.st_ino), status.st_size)
 
 
-def _refusal(error: OSError) -> Refusal:
-    absent = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-    return Refusal.ABSENT if error.errno in absent else Refusal.UNREADABLE
+def _failed(error: OSError) -> OpenFailed:
+    """The outcome of a failed open.
+
+    Raises:
+        StorageError: it was the checker that ran out of something, which says nothing of the file.
+    """
+    reason = os.strerror(error.errno or 0)
+    if error.errno in _OURS:
+        raise StorageError(reason) from error
+    return OpenFailed(Refusal.ABSENT if error.errno in _ABSENT else Refusal.UNREADABLE, reason)
+
+
+def _real_path(path: bytes) -> bytes:
+    """The path with its links followed as far as they go; empty, thus nowhere, if it changed meanwhile."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return b""
 
 
 def _beneath(path: bytes, directory: bytes) -> bool:

@@ -85,14 +85,13 @@ def probe(file: OpenFile) -> tuple[FileFormat, str]:
 
 def qcow2_reference(layer: Layer, found: Qcow2Layer) -> Reference | None:
     """The backing file that a qcow2 layer names, None without one."""
-    if found.backing_name is None or not found.has_usable_name:
+    if not found.has_usable_name:
         return None
     stated, header = found.backing_format, found.header
     span = Span(header.backing_file_offset, header.backing_file_size)
     return Reference(
         layer=layer,
-        # A C reader ends the name at a NUL.
-        name=found.backing_name.partition(b"\0")[0],
+        name=found.backing_name,
         span=span,
         field="backing_file",
         stated=None if stated is None else _FORMATS.get(stated, FileFormat.OTHER),

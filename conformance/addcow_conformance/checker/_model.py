@@ -156,6 +156,7 @@ class Report:
         problem: why the check could not be completed, empty where it could.
         repairs: what a repair did, or would do in a dry run.
         backup: path of the file that holds the bytes which a repair replaced, None without one.
+        rule_counts: findings by rule, those beyond ``max_findings`` included.
     """
 
     filename: bytes
@@ -170,6 +171,7 @@ class Report:
     problem: str = ""
     repairs: tuple[Repair, ...] = ()
     backup: bytes | None = None
+    rule_counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

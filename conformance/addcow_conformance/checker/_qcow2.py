@@ -8,7 +8,7 @@ from addcow_conformance.checker._registry import Draft, judges
 from addcow_conformance.text import printable
 from addcow_spec.codec import QCOW2_CLUSTER_BITS, parse_feature_names, parse_qcow2, qcow2_backing_name
 from addcow_spec.geometry import ceil_div
-from addcow_spec.model import ExtensionType, Qcow2Header, Span
+from addcow_spec.model import ExtensionType, FeatureName, Qcow2Header, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,8 @@ MALFORMED_RULES = frozenset({"ACW-QC2-001", "ACW-QC2-002", "ACW-QC2-003", "ACW-Q
 _INCOMPATIBLE = Span(72, 8)
 _CLEAN_BITS = {0: "dirty", 1: "corrupt"}
 _LONGEST_NAME = 1023
+# A name for each bit of the three bitmaps.
+_LARGEST_TABLE = 3 * 64 * 48
 
 
 class Qcow2Layer(NamedTuple):
@@ -31,14 +33,14 @@ class Qcow2Layer(NamedTuple):
     header: Qcow2Header
     cluster: int
     file_length: int
-    backing_name: bytes | None
+    backing_name: bytes
 
     @property
     def has_usable_name(self) -> bool:
         """Whether the name of a backing file lies where ACW-QC2-010 wants it."""
         offset, size = self.header.backing_file_offset, self.header.backing_file_size
         inside = self.header.header_length <= offset and offset + size <= self.cluster
-        return inside and size <= _LONGEST_NAME and self.backing_name is not None
+        return inside and size <= _LONGEST_NAME and bool(self.backing_name)
 
     @property
     def backing_format(self) -> bytes | None:
@@ -58,7 +60,9 @@ def read_qcow2(file: OpenFile) -> Qcow2Layer:
     bits = int.from_bytes(start[20:24], "big")
     data = file.read(0, 1 << bits) if bits in QCOW2_CLUSTER_BITS else start
     header = parse_qcow2(data)
-    return Qcow2Layer(header, 1 << header.cluster_bits, file.length, qcow2_backing_name(header, data))
+    # A C reader ends the name at a NUL.
+    name = (qcow2_backing_name(header, data) or b"").partition(b"\0")[0]
+    return Qcow2Layer(header, 1 << header.cluster_bits, file.length, name)
 
 
 @judges("ACW-QC2-005", QCOW2)
@@ -94,7 +98,9 @@ def _feature_table(layer: Qcow2Layer) -> Iterator[Draft]:
     span = Span(table.offset + 8, len(table.data))
     if len(table.data) % 48:
         yield Draft(span, "feature_names", "a multiple of 48 bytes", f"{len(table.data)} bytes")
-    for index, entry in enumerate(parse_feature_names(table.data)):
+    if len(table.data) > _LARGEST_TABLE:
+        yield Draft(span, "feature_names", f"at most {_LARGEST_TABLE} bytes", f"{len(table.data)} bytes")
+    for index, entry in enumerate(_feature_entries(layer.header)):
         if entry.kind > 2 or entry.bit > 63:
             where = Span(span.offset + 48 * index, 2)
             actual = f"type {entry.kind}, bit {entry.bit}"
@@ -154,6 +160,10 @@ def _bits(value: int) -> Iterator[int]:
 
 def _feature_names(header: Qcow2Header) -> dict[int, str]:
     """Names of incompatible feature bits, from the image's own table."""
+    incompatible = (entry for entry in _feature_entries(header) if entry.kind == 0)
+    return {entry.bit: f"{printable(entry.name)} (bit {entry.bit})" for entry in incompatible}
+
+
+def _feature_entries(header: Qcow2Header) -> tuple[FeatureName, ...]:
     table = header.extension(ExtensionType.FEATURE_NAMES)
-    entries = parse_feature_names(table.data) if table else ()
-    return {entry.bit: f"{printable(entry.name)} (bit {entry.bit})" for entry in entries if entry.kind == 0}
+    return parse_feature_names(table.data[:_LARGEST_TABLE]) if table else ()

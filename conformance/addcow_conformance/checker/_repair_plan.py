@@ -26,10 +26,11 @@ _DOUBTS = frozenset(
     {
         *("ACW-HDR-001", "ACW-HDR-002", "ACW-HDR-003", "ACW-FEA-003"),
         *("ACW-NAM-001", "ACW-NAM-002", "ACW-NAM-003", "ACW-NAM-006", "ACW-NAM-007", "ACW-NAM-008"),
-        *("ACW-CHN-001", "ACW-CHN-002", "ACW-ENV-001", "ACW-ENV-003", "ACW-ENV-004", "ACW-NAM-010"),
+        *("ACW-ENV-001", "ACW-ENV-003", "ACW-ENV-004", "ACW-NAM-010"),
         "ACW-SIZ-007",
     }
 )
+_SHARED = frozenset({"ACW-CHN-001", "ACW-CHN-002"})
 # Findings that leave it open where the bitmap ends.
 _LENGTH_DOUBTS = frozenset({"ACW-SIZ-006", "ACW-BMP-001"})
 
@@ -48,28 +49,40 @@ class Patch(NamedTuple):
     action: str
 
 
-def plan_repair(report: Report, mode: Mode) -> list[Patch]:
+def plan_repair(report: Report, mode: Mode, *, stated: bool) -> list[Patch]:
     """The changes that mend the findings of ``report`` on its first file, as far as ``mode`` allows.
 
     Args:
         report: a report with all its findings.
         mode: ``safe`` for trailing bits and the tail, ``all`` for flags and sizes too.
+        stated: whether the revision was stated, not told from the file.
     """
     broken = {f.rule: f.span for f in report.findings if f.file == 0}
-    if report.problem or broken.keys() & _DOUBTS or report.revision is None:
+    # A file with two parts in the chain may hold guest data of a layer where its bitmap ends.
+    shared = any(f.rule in _SHARED for f in report.findings)
+    if report.problem or shared or broken.keys() & _DOUBTS or report.revision is None:
         return []
-    # A v4 bitmap ends before a v6 one would: what lies past a v6 bitmap counts in neither revision, but what
-    # lies past a v4 bitmap may be the bits of a v6 one.
-    if "ACW-HDR-005" in broken and report.revision is not Revision.V6:
-        return []
-    patches = _plan_bitmap(report, broken)
+    header = parse_header(report.header, report.revision)
+    patches = []
+    if isinstance(header, HeaderV10) or _sure_of_the_end(header, report, stated=stated):
+        patches += _plan_bitmap(report, broken)
     if mode is Mode.ALL:
-        header = parse_header(report.header, report.revision)
         if isinstance(header, HeaderV10):
             patches += _plan_backing(header, report, broken.keys())
         else:
-            patches += _plan_size(header, report, broken.keys())
+            patches += _plan_size(header, report, broken.keys(), stated=stated)
     return patches
+
+
+def _sure_of_the_end(header: HeaderV4, report: Report, *, stated: bool) -> bool:
+    """Whether no bit of the other revision can lie where a repair would write.
+
+    A v4 bitmap ends before a v6 one would. What lies past a v6 bitmap therefore counts in neither revision;
+    what lies past a v4 bitmap may be the bits of a v6 file that was told wrongly, so that only the exact
+    length of a v4 file will do.
+    """
+    exact = report.files[0].length == Geometry(header.revision, header.size).bitmap_end
+    return stated or header.revision is Revision.V6 or exact
 
 
 def _plan_bitmap(report: Report, broken: dict[str, Span | None]) -> list[Patch]:
@@ -116,14 +129,13 @@ def _plan_backing(header: HeaderV10, report: Report, broken: Collection[str]) ->
     return patches
 
 
-def _plan_size(header: HeaderV4, report: Report, broken: Collection[str]) -> list[Patch]:
+def _plan_size(header: HeaderV4, report: Report, broken: Collection[str], *, stated: bool) -> list[Patch]:
     """Take the image file's length for the size, where the length of the add-cow file allows no other."""
     image = next((f.length for f in report.files if f.parent == 0 and f.role is Role.IMAGE), None)
     if "ACW-SIZ-006" not in broken or image is None or image % SECTOR_SIZE:
         return []
-    fitting = [r for r in (Revision.V4, Revision.V6) if _fits(report, Geometry(r, image))]
-    if "ACW-HDR-005" not in broken:
-        fitting = [r for r in fitting if r is header.revision]
+    revisions = (header.revision,) if stated else (Revision.V4, Revision.V6)
+    fitting = [revision for revision in revisions if _fits(report, Geometry(revision, image))]
     if fitting != [header.revision] or _fits(report, Geometry(header.revision, header.size)):
         return []
     data = image.to_bytes(_SIZE.length, "big")

@@ -39,11 +39,13 @@ def tell_revision(file: OpenFile, data: bytes) -> Told | None:
     if big != VERSION:
         return None
     v6_length = HEADER_LENGTH[Revision.V6]
-    if len(data) < v6_length or data[HeaderV6.RESERVED_OFFSET : v6_length].strip(b"\0"):
+    if len(data) < v6_length:
         return Told(Revision.V4)
     size = int.from_bytes(data[_SIZE_OFFSET : _SIZE_OFFSET + 8], "big")
     v4, v6 = Geometry(Revision.V4, size), Geometry(Revision.V6, size)
     fits4, fits6 = _fits(file, v4), _fits(file, v6)
+    if data[HeaderV6.RESERVED_OFFSET : v6_length].strip(b"\0"):
+        return Told(Revision.V4, "" if fits4 else "the content is v4, the length is not")
     if fits4 != fits6:
         return Told(Revision.V4 if fits4 else Revision.V6)
     only_v4_sound = _sound(file, v4) and not _sound(file, v6)
@@ -52,8 +54,11 @@ def tell_revision(file: OpenFile, data: bytes) -> Told | None:
 
 
 def _fits(file: OpenFile, geometry: Geometry) -> bool:
+    """Whether the file ends with the bitmap, or with zeros that fill the last sector after it."""
     end = geometry.bitmap_end
-    return file.length in (end, round_up(end, SECTOR_SIZE))
+    if file.length not in {end, round_up(end, SECTOR_SIZE)}:
+        return False
+    return not file.read(end, SECTOR_SIZE).strip(b"\0")
 
 
 def _sound(file: OpenFile, geometry: Geometry) -> bool:

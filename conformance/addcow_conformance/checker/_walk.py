@@ -85,7 +85,7 @@ class Walk:
             layer: Layer | None = Layer(0, file, FileFormat.ADD_COW)
             while layer:
                 self._layers.append(layer)
-                reference = self._judge_layer(layer, stack)
+                reference = self._judge_layer(layer)
                 layer = self._descend(reference, stack) if reference else None
             self._judge_disks()
         return Report(
@@ -95,6 +95,7 @@ class Walk:
             files=tuple(ChainFile(**facts) for facts in self._files),
             findings=self._collector.findings(),
             counts=self._collector.counts,
+            rule_counts=self._collector.rule_counts,
             header=self._header,
             fields=self._fields,
             bitmap=self._bitmap,
@@ -112,9 +113,9 @@ class Walk:
         self._files.append(facts | named)
         return len(self._files) - 1
 
-    def _judge_layer(self, layer: Layer, stack: ExitStack) -> Reference | None:
+    def _judge_layer(self, layer: Layer) -> Reference | None:
         if layer.format is FileFormat.ADD_COW:
-            return self._judge_add_cow(layer, stack)
+            return self._judge_add_cow(layer)
         if layer.format is FileFormat.QCOW2:
             return self._judge_qcow2(layer)
         if layer.format is FileFormat.RAW:
@@ -123,7 +124,7 @@ class Walk:
 
     # --- an add-cow layer
 
-    def _judge_add_cow(self, layer: Layer, stack: ExitStack) -> Reference | None:
+    def _judge_add_cow(self, layer: Layer) -> Reference | None:
         data = layer.file.read(0, _LONGEST_HEADER)
         if not layer.index:
             self._header = data
@@ -139,7 +140,7 @@ class Walk:
         for rule, judge in judges_of(header.revision):
             for draft in judge(header):
                 self._collector.add(rule, layer.index, draft)
-        self._open_image(layer, header, stack)
+        self._open_image(layer, header)
         return add_cow_reference(layer, header)
 
     def _parse(self, layer: Layer, data: bytes) -> Header | None:
@@ -161,7 +162,7 @@ class Walk:
             self._collector.add(error.rule, layer.index, _malformed(error, data, revision))
             return None
 
-    def _open_image(self, layer: Layer, header: Header, stack: ExitStack) -> None:
+    def _open_image(self, layer: Layer, header: Header) -> None:
         if isinstance(header, HeaderV4):
             layer.virtual_size = header.size
         name = usable_name(header, Role.IMAGE)
@@ -169,14 +170,19 @@ class Walk:
             return
         span = header.name_span(Role.IMAGE)
         field = name_field(header, Role.IMAGE)
-        file = self._open(layer, name, Role.IMAGE, (layer.index, span, field), stack)
+        file = self._open(layer, name, Role.IMAGE, (layer.index, span, field))
         if file is None:
             if has_protocol(name):
                 self._problem = f"the image file {printable(name)} is not a local file"
             return
+        with file:
+            self._judge_image(layer, header, file, name)
+
+    def _judge_image(self, layer: Layer, header: Header, file: OpenFile, name: bytes) -> None:
         index = self._add_file(
             FileFormat.RAW, file.path, file, parent=layer.index, role=Role.IMAGE, name=name
         )
+        span, field = header.name_span(Role.IMAGE), name_field(header, Role.IMAGE)
         self._judge_identity(file, layer, index, Draft(span, field, "a file of its own", ""))
         if isinstance(header, HeaderV10):
             layer.virtual_size = file.length
@@ -185,9 +191,7 @@ class Walk:
             draft = Draft(Span(2060, 8), "size", expected, str(header.size))
             self._collector.add("ACW-SIZ-006", layer.index, draft)
 
-    def _open(
-        self, layer: Layer, name: bytes, role: Role, at: tuple[int, Span, str], stack: ExitStack
-    ) -> OpenFile | None:
+    def _open(self, layer: Layer, name: bytes, role: Role, at: tuple[int, Span, str]) -> OpenFile | None:
         path = resolve(name, layer.file.path)
         file = open_name(name, role=role, path=path, at=at, options=self._options, collector=self._collector)
         if file is None:
@@ -195,15 +199,16 @@ class Walk:
             kind = FileFormat.REMOTE if remote else FileFormat.UNAVAILABLE
             self._add_file(kind, name if remote else path, None, parent=layer.index, role=role, name=name)
             return None
-        return stack.enter_context(file)
+        return file
 
     def _judge_identity(self, file: OpenFile, parent: Layer, index: int, draft: Draft) -> None:
         """Judge whether a file has one part only (ACW-CHN-001, ACW-CHN-002)."""
         earlier = self._seen.setdefault(file.identity, index)
         if earlier == index:
             return
-        own = earlier == parent.index and parent.format is FileFormat.ADD_COW
-        cycle = self._entered(file) and not own and self._files[index]["role"] is Role.BACKING
+        own = file.identity == parent.file.identity and parent.format is FileFormat.ADD_COW
+        followed = self._files[index]["format"] in {FileFormat.ADD_COW, FileFormat.QCOW2}
+        cycle = self._entered(file) and followed and not own
         path = printable(self._files[earlier]["path"])
         actual = f"{printable(file.path)} is file {earlier} of the chain, {path}"
         rule = "ACW-CHN-002" if cycle else "ACW-CHN-001"
@@ -218,12 +223,13 @@ class Walk:
             draft = Draft(reference.span, reference.field, f"at most {MAX_LAYERS} layers", "one more")
             self._collector.add("ACW-CHN-004", layer.index, draft)
             return None
-        file = self._open(layer, reference.name, Role.BACKING, at, stack)
+        file = self._open(layer, reference.name, Role.BACKING, at)
         if file is None:
             return None
+        stack.enter_context(file)
         entered = self._entered(file)
         # A file that is a layer already is not probed again: where it stands is the fault.
-        kind = entered.format if entered else reference.stated or self._probe(file, reference)
+        kind = reference.stated or (entered.format if entered else self._probe(file, reference))
         index = self._add_file(
             kind, file.path, file, parent=layer.index, role=Role.BACKING, name=reference.name
         )
@@ -235,8 +241,7 @@ class Walk:
 
     def _entered(self, file: OpenFile) -> Layer | None:
         """The layer of the chain that is this very file, None where it is no layer yet."""
-        earlier = self._seen.get(file.identity)
-        return next((layer for layer in self._layers if layer.index == earlier), None)
+        return next((layer for layer in self._layers if layer.file.identity == file.identity), None)
 
     def _probe(self, file: OpenFile, reference: Reference) -> FileFormat:
         kind, name = probe(file)

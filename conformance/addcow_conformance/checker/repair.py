@@ -49,7 +49,7 @@ def repair_image(
 
     Args:
         path: the add-cow file.
-        options: how to check; the repair itself goes by the reviewed profile, whatever this one says.
+        options: how to check.
         mode: ``safe`` clears trailing bits and zeroes the tail; ``all`` mends flags and sizes too where one
             reading alone is possible.
         dry_run: whether only to say what would be done.
@@ -60,21 +60,28 @@ def repair_image(
         not be completed gives a report with a ``problem``.
     """
     options = options or CheckOptions()
-    # A profile that overlooks a rule does not make it safe to write: what the reviews settled always counts.
-    every = options._replace(max_findings=_NO_LIMIT, profile=Profile.REVIEWED)
     try:
         with open_file(path, allow_block_devices=options.allow_block_devices) as file:
-            if dry_run:
-                patches = plan_repair(Walk(every, progress).run(file), mode)
-                return replace(Walk(options).run(file), repairs=_told(patches))
-            with _locked(file) as descriptor:
-                done, backup = _mend(file, descriptor, every, mode)
+            done = _plan(file, options, mode)
+            backup = None
+            if done and not dry_run:
+                with _locked(file) as descriptor:
+                    done, backup = _mend(file, descriptor, options, mode)
             return replace(Walk(options, progress).run(file), repairs=_told(done), backup=backup)
-    except OpenFailed as failed:
-        problem = failed.detail
-    except StorageError as error:
-        problem = str(error)
-    return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {problem}")
+    except (OpenFailed, StorageError) as error:
+        return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {error}")
+
+
+def _plan(file: OpenFile, options: CheckOptions, mode: Mode) -> list[Patch]:
+    """What to mend: nothing where the user's own profile finds nothing.
+
+    Whether it is safe to write is judged by the reviewed profile: overlooking a rule makes nothing safe.
+    """
+    every = options._replace(max_findings=_NO_LIMIT)
+    if not any(finding.file == 0 for finding in Walk(every).run(file).findings):
+        return []
+    reviewed = Walk(every._replace(profile=Profile.REVIEWED)).run(file)
+    return plan_repair(reviewed, mode, stated=options.revision is not None)
 
 
 def _told(patches: list[Patch]) -> tuple[Repair, ...]:
@@ -88,7 +95,7 @@ def _mend(
     done: list[Patch] = []
     with _Backup(file.path) as backup:
         for _ in range(_ROUNDS):
-            patches = plan_repair(Walk(options).run(file), mode)
+            patches = _plan(file, options, mode)
             if not patches:
                 break
             try:
@@ -98,7 +105,8 @@ def _mend(
                         _write(descriptor, new, offset)
                 os.fsync(descriptor)
             except OSError as error:
-                raise StorageError(f"the repair failed: {os.strerror(error.errno or 0)}") from error
+                kept = f"; the bytes replaced are in {printable(backup.path)}" if backup.path else ""
+                raise StorageError(f"the repair failed: {os.strerror(error.errno or 0)}{kept}") from error
             done += patches
     return done, backup.path
 
@@ -140,17 +148,21 @@ class _Backup:
 
     def save(self, pieces: Iterator[tuple[int, bytes, bytes]]) -> None:
         """Add pieces, and return when they are on disk."""
+        first = self._output is None
         if self._output is None:
             self.path, self._output = self._create()
-        for offset, old, _ in pieces:
-            self._output.write(json.dumps({"offset": offset, "old": old.hex()}).encode() + b"\n")
-        self._output.flush()
-        os.fsync(self._output.fileno())
-        directory = os.open(os.path.dirname(self._image) or b".", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            for offset, old, _ in pieces:
+                self._output.write(json.dumps({"offset": offset, "old": old.hex()}).encode() + b"\n")
+            self._output.flush()
+            os.fsync(self._output.fileno())
+            _sync_directory(self._image)
+        except OSError:
+            if first and self.path:
+                # Nothing was changed yet: a part of a backup would only take room.
+                os.unlink(self.path)
+                self.path = None
+            raise
 
     def _create(self) -> tuple[bytes, IO[bytes]]:
         for number in count(1):
@@ -158,6 +170,14 @@ class _Backup:
             with suppress(FileExistsError):
                 return path, os.fdopen(os.open(path, _NEW, 0o600), "wb")
         raise AssertionError("count() does not end")
+
+
+def _sync_directory(path: bytes) -> None:
+    directory = os.open(os.path.dirname(path) or b".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ A path appears twice: as text that is fit to be shown, and exactly, as the hex d
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.checker import FileFormat
@@ -57,7 +56,7 @@ def _check(report: Report) -> dict[str, Any]:
         "verdict": report.verdict,
         "problem": one_line(report.problem) or None,
         "counts": {severity: report.counts.get(severity, 0) for severity in Severity},
-        "rule-counts": dict(sorted(Counter(finding.rule for finding in report.findings).items())),
+        "rule-counts": dict(sorted(report.rule_counts.items())),
         "header": [
             {"name": field.name, **_span(field.span), "value": _value(field.value)} for field in report.fields
         ],
@@ -81,7 +80,7 @@ def _image_check(report: Report) -> dict[str, Any]:
         "format": report.files[0].format if report.files else FileFormat.UNAVAILABLE,
         "check-errors": int(bool(report.problem)),
         "corruptions": report.counts.get(Severity.ERROR, 0),
-        "leaks": sum(finding.rule == _UNUSED_BYTES for finding in report.findings),
+        "leaks": report.rule_counts.get(_UNUSED_BYTES, 0),
         "corruptions-fixed": sum(stated.level[report.profile] is Level.MUST for stated in made),
         "leaks-fixed": sum(stated.id == _UNUSED_BYTES for stated in made),
     }
