@@ -50,6 +50,12 @@ class File:
             start += max(len(chunk), 1)
         return False
 
+    def ends_at(self, end: int) -> bool:
+        """Whether the file ends there, or with zeros from there to the end of the sector."""
+        if self.length not in (end, up(end, 512) * 512):
+            return False
+        return not self.read(end, 512).strip(b"\0")
+
     def all_set(self, offset: int, bits: int) -> bool:
         """Whether the first ``bits`` bits from ``offset`` on are 1, least significant bit first."""
         for start in range(0, bits // 8, _CHUNK):

@@ -209,10 +209,14 @@ class Judge:
 
     def _bitmap_offset(self, file: File, data: bytes, size: int) -> int:
         """2068 in v4, 2560 in v6."""
-        if file.length < 2560 or data[2068:2560].strip(b"\0"):
+        if file.length < 2560:
             return 2068
         need = up(up(size, 512), 8)
-        fits = [at for at in (2068, 2560) if file.length in (at + need, up(at + need, 512) * 512)]
+        fits = [at for at in (2068, 2560) if file.ends_at(at + need)]
+        if data[2068:2560].strip(b"\0"):
+            if 2068 not in fits:
+                self._say("HDR-005")
+            return 2068
         if len(fits) == 1:
             return fits[0]
         self._say("HDR-005")
@@ -274,7 +278,8 @@ class Judge:
             return None
         if file.identity in line:
             own = own_is_part and file.identity == line[-1]
-            self._say("CHN-001" if own else "CHN-002")
+            followed = form in (None, b"add-cow", b"qcow2")
+            self._say("CHN-002" if followed and not own else "CHN-001")
             return None
         if file.identity in self._met:
             self._say("CHN-001")

@@ -45,7 +45,8 @@ def judge_qcow2(file: File) -> Verdict:
     if extensions is None:
         return Verdict(["QC2-007"])
     named = name_at != 0
-    name_fits = length <= name_at and name_at + name_size <= cluster and 1 <= name_size <= 1023
+    name = data[name_at : name_at + name_size].partition(b"\0")[0]
+    name_fits = length <= name_at and name_at + name_size <= end and name_size <= 1023 and name != b""
     l1_end = l1_at + 8 * l1_size
     broken = {
         "QC2-005": incompatible >> 2,
@@ -61,7 +62,7 @@ def judge_qcow2(file: File) -> Verdict:
     return Verdict(
         [rule for rule, is_broken in broken.items() if is_broken],
         size,
-        data[name_at : name_at + name_size].partition(b"\0")[0] if named and name_fits else b"",
+        name if named and name_fits else b"",
         next((form for kind, form in extensions if kind == 0xE2792ACA), None),
     )
 
@@ -81,13 +82,13 @@ def _malformed(data: bytes) -> str | None:
 
 
 def _extensions(data: bytes, at: int, end: int) -> list[tuple[int, bytes]] | None:
-    """Type and data of each extension, None where one does not fit."""
-    found = []
+    """Type and data of each extension, None where one does not fit or is one too many."""
+    found: list[tuple[int, bytes]] = []
     while at + 8 <= end:
         kind, length = struct.unpack_from(">II", data, at)
         if kind == 0:
             break
-        if at + 8 + up(length, 8) * 8 > end:
+        if at + 8 + up(length, 8) * 8 > end or len(found) == 1024:
             return None
         found.append((kind, data[at + 8 : at + 8 + length]))
         at += 8 + up(length, 8) * 8
@@ -97,4 +98,6 @@ def _extensions(data: bytes, at: int, end: int) -> list[tuple[int, bytes]] | Non
 def _table(table: bytes) -> bool:
     """Whether a feature name table is well formed."""
     entries = [table[at : at + 48] for at in range(0, len(table), 48)]
-    return all(len(entry) == 48 and entry[0] <= 2 and entry[1] <= 63 for entry in entries)
+    return len(entries) <= 192 and all(
+        len(entry) == 48 and entry[0] <= 2 and entry[1] <= 63 for entry in entries
+    )

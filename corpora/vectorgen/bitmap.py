@@ -14,7 +14,7 @@ __all__ = ["cases"]
 
 _SIZES = (0, 1, 511, 512, CLUSTER - 1, CLUSTER, CLUSTER + 1, 8 * CLUSTER - 1, 8 * CLUSTER, 8 * CLUSTER + 1)
 _TIB = 1 << 40
-_GUESS = ("HDR-005",)  # found beside the rule where the length fits neither v4 nor v6
+_GUESS = ("HDR-005",)  # found beside the rule where the length does not fit the revision taken
 
 
 def cases() -> Iterator[Case]:
@@ -144,7 +144,8 @@ def _after() -> Iterator[Case]:
 
 
 def _after_legacy() -> Iterator[Case]:
-    # With a tail a v4 file of that disk is still too short for v6; a v6 file fits neither unless padded.
+    # With a tail a v4 file of that disk is still too short for v6; a v6 file fits neither unless padded with
+    # zeros. Padding that is not zero makes a file as long as v6's header fit neither.
     for revision, start, guess in (("v4", 2069, ()), ("v6", 2561, _GUESS)):
         more: Options = {"revision": revision, "flags": ("tail",)}
         padded = start + -start % SECTOR
@@ -158,7 +159,11 @@ def _after_legacy() -> Iterator[Case]:
         for at in (start, padded - 1):
             files = scene(legacy(revision, padded=True).write(at, b"\x01"), SECTORS)
             comment = f"the file is padded to whole sectors, and byte {at} of it is not zero"
-            yield failing("BMP-003", f"{revision}-padded-byte-{at}", comment, files, **more)
+            yield failing("BMP-003", f"{revision}-padded-byte-{at}", comment, files, also=_GUESS, **more)
+    files = scene(legacy("v4").write(2558, b"\x01"), SECTORS)
+    comment = "one byte too short for the header of v6, and the last byte is not zero"
+    more = {"revision": "v4", "flags": ("boundary", "tail")}
+    yield failing("BMP-003", "v4-up-to-2559", comment, files, **more)
 
 
 def _full() -> Iterator[Case]:

@@ -26,6 +26,8 @@ def cases() -> Iterator[Case]:
     yield from _same_in_chain()
     yield from _acyclic()
     yield from _cycles()
+    yield from _not_followed()
+    yield from _entered_once()
     yield from _broken_layers()
     yield from _length()
 
@@ -159,6 +161,51 @@ def _cycles() -> Iterator[Case]:
     yield failing(
         "CHN-002", "v4-ring-of-two", "A over B over A", files, also=_PROBED, revision="v4", flags=flags
     )
+
+
+def _not_followed() -> Iterator[Case]:
+    """A file stands twice, and where it stands again it is not followed: no cycle."""
+    for form in (b"raw", b"vmdk"):
+        stated = extension(BACKING_FORMAT, form)
+        name = form.decode()
+        for whom, backing in (("top", ADDCOW), ("itself", b"2.qcow2")):
+            files = scene(v10(backing=b"2.qcow2", features=1))
+            files[b"2.qcow2"] = qcow2(backing=backing, extensions=stated)
+            comment = f"A over a qcow2 file that names {whom}, and states that it is {name}"
+            slug = f"v10-qcow2-names-{whom}-as-{name}"
+            yield failing("CHN-001", slug, comment, files, also=_PROBED, flags=("probe",))
+
+
+def _entered_once() -> Iterator[Case]:
+    """The image file of the first layer is its backing file too; its length is that of the disk."""
+    stated = extension(BACKING_FORMAT, b"raw")
+    for rule, slug, shared, also, what in (
+        ("CHN-001", "qcow2", qcow2(), (), "has no backing file"),
+        ("CHN-002", "qcow2-names-itself", qcow2(backing=b"2"), ("CHN-001",), "names itself"),
+        (
+            "CHN-001",
+            "qcow2-names-itself-as-raw",
+            qcow2(backing=b"2", extensions=stated),
+            ("CHN-001",),
+            "names itself as raw",
+        ),
+        ("CHN-002", "qcow2-names-top", qcow2(backing=ADDCOW), ("CHN-001",), "names the top"),
+        ("CHN-001", "add-cow", v10(b"disk2.raw").resize(4608), (), "has no backing file"),
+        (
+            "CHN-001",
+            "add-cow-names-itself",
+            v10(b"disk2.raw", b"2", features=1).resize(4608),
+            ("CHN-001",),
+            "names itself",
+        ),
+    ):
+        files: Files = {ADDCOW: v10(b"2", b"2", size=shared.size, features=1), b"2": shared}
+        files[b"disk2.raw"] = File(DISK)
+        comment = f"the image file is the backing file too; it is entered once, and {what}"
+        flags = ("cycle", "probe") if rule == "CHN-002" else ("probe",)
+        yield failing(
+            rule, f"v10-image-and-backing-{slug}", comment, files, also=(*also, *_PROBED), flags=flags
+        )
 
 
 def _broken_layers() -> Iterator[Case]:

@@ -194,6 +194,13 @@ def _extensions() -> Iterator[Case]:
     yield _failing("QC2-007", "beyond-end-of-file", "an extension that needs more than the file has", short)
     padded = _bare(3, 104 + 15).write(104, extension(_UNKNOWN, b"7 bytes", padding=False))
     yield _failing("QC2-007", "padding-missing", "the file ends before the extension's padding", padded)
+    # The first one is long: the tests give the start of each file to a parser that has no such limit, and
+    # for it the header has to end there.
+    for count, build in ((1024, _passing), (1025, _failing)):
+        types = b"".join(extension(0x10000 + index, b"") for index in range(count - 1))
+        base = qcow2(cluster_bits=17, extensions=extension(_UNKNOWN, bytes(1 << 16)) + types)
+        comment = f"{count:,} extensions of as many types, all but one without data"
+        yield build("QC2-007", f"{count}-extensions", comment, base, flags=_BOUNDARY)
     other = extension(_UNKNOWN + 1, b"other")
     yield _passing("QC2-008", "two-types", "two extensions of two types", qcow2(extensions=unknown + other))
     for version in (2, 3):
@@ -231,6 +238,14 @@ def _feature_names() -> Iterator[Case]:
     ):
         base = qcow2(extensions=extension(FEATURE_NAMES, data))
         yield _failing("QC2-009", slug, comment, base, flags=_BOUNDARY)
+    named = b"".join(bytes([kind, bit]) + b"n".ljust(46, b"\0") for kind in range(3) for bit in range(64))
+    for slug, data, build, comment in (
+        ("192-entries", named, _passing, "a name for each bit of the three bitmaps"),
+        ("193-entries", named + entry(0, 0), _failing, "one entry more than there are bits"),
+        ("193-entries-type-3", named + entry(3, 0), _failing, "one entry too many, which is not looked at"),
+    ):
+        base = qcow2(cluster_bits=14, extensions=extension(FEATURE_NAMES, data))
+        yield build("QC2-009", slug, comment, base, flags=_BOUNDARY)
     base = qcow2(2, extensions=extension(FEATURE_NAMES, entry(3, 0)))
     yield _failing("QC2-009", "v2-type-3", "type 3, in version 2", base)
 
@@ -270,6 +285,19 @@ def _backing_name() -> Iterator[Case]:
     yield _failing("QC2-010", "size-0", "a name of 0 bytes", base, flags=_BOUNDARY)
     comment = "a NUL ends the name"
     yield _passing("QC2-010", "nul-ends-name", comment, _named(200, name + b"\0rest"), beside)
+    for slug, text in (("nul-first", b"\0" + name), ("nul-alone", b"\0")):
+        comment = "the name starts with a NUL, and is not followed"
+        yield _failing("QC2-010", slug, comment, _named(200, text), beside)
+    comment = "a NUL after the first byte ends the name"
+    base = _named(200, b"b\0" + name)
+    yield _passing("QC2-010", "nul-second", comment, base, {b"b": File(DISK)}, flags=_BOUNDARY)
+    for cut, build, slug in ((0, _passing, "up-to-end-of-file"), (1, _failing, "beyond-end-of-file")):
+        base = qcow2(
+            size=0, l1_table_offset=0, refcount_table_offset=0, backing_file_offset=120, backing_file_size=9
+        )
+        base = base.resize(120).write(120, name).resize(129 - cut)
+        comment = f"{9 - cut} of the name's 9 bytes are in the file"
+        yield build("QC2-010", slug, comment, base, beside, flags=_BOUNDARY)
     for size, build in ((1, _passing), (1023, _passing), (1024, _failing)):
         long = b"b" if size == 1 else long_name(size, b"b")
         base = qcow2(cluster_bits=12, backing_file_offset=200, backing_file_size=size).write(200, long)

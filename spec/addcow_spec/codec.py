@@ -175,9 +175,11 @@ def _parse_extensions(data: bytes, start: int, end: int) -> tuple[tuple[Qcow2Ext
             return tuple(extensions), data[offset : offset + 8]
         length = int.from_bytes(data[offset + 4 : offset + 8], "big")
         stop = offset + 8 + length + -length % 8
-        if stop > end or len(extensions) == QCOW2_MAX_EXTENSIONS:
+        many = len(extensions) == QCOW2_MAX_EXTENSIONS
+        if stop > end or many:
+            problem = "is one too many" if many else f"of {length} bytes does not fit before {end}"
             raise MalformedImage(
-                f"qcow2 extension {len(extensions)} at byte {offset}: {length} bytes do not fit before {end}",
+                f"qcow2 extension {len(extensions)} at byte {offset} {problem}",
                 rule="ACW-QC2-007",
                 span=Span(offset, 8),
                 field=f"extensions[{len(extensions)}].length",

@@ -51,6 +51,16 @@ class TestRepairsKeepTheGuestsData:
         assert (report["repairs"], path.read_bytes()) == ([], before)
         assert "ACW-HDR-005" in rules(report)
 
+    @pytest.mark.parametrize("stated", [[], ["--revision", "v6"]])
+    def test_a_truncated_pair_keeps_its_bits(self, tmp_path, stated):
+        # Both files were cut; the bytes that would pad the bitmap of the shorter disk are bits.
+        path = by_hand.old(tmp_path / "i", "v6", size=4799 * 512, bits=b"\xff" * 600)
+        os.truncate(path, 3072)
+        os.truncate(tmp_path / "disk.raw", 1228800)
+        before = path.read_bytes()
+        assert checked(*stated, "--repair", "all", path)[1]["repairs"] == []
+        assert path.read_bytes() == before
+
     def test_an_exact_v4_file_is_mended(self, tmp_path):
         path = by_hand.old(tmp_path / "i", "v4", size=9 * 512, bits=b"\x01\xff")
         assert [r["rule"] for r in checked("--repair", "safe", path)[1]["repairs"]] == ["ACW-BMP-002"]

@@ -36,8 +36,8 @@ PINNED = {
     "addcow_conformance.text": "printable quantity",
     "addcow_spec": "",
     "addcow_spec.codec": (
-        "HEADER_LENGTH LAYOUTS QCOW2_CLUSTER_BITS build_feature_names build_header build_qcow2 "
-        "parse_feature_names parse_header parse_qcow2 qcow2_backing_name versions"
+        "HEADER_LENGTH LAYOUTS QCOW2_CLUSTER_BITS QCOW2_MAX_EXTENSIONS build_feature_names build_header "
+        "build_qcow2 parse_feature_names parse_header parse_qcow2 qcow2_backing_name versions"
     ),
     "addcow_spec.errors": (
         "AddCowError BackingChainError ImageError InvalidImage MalformedImage StorageError "

@@ -308,6 +308,19 @@ class TestQcow2:
         assert (error.rule, error.field) == ("ACW-QC2-007", "extensions[1].length")
         assert error.span == Span(112, 8)
 
+    @pytest.mark.parametrize("version", [2, 3])
+    def test_at_most_1024_extensions(self, version: int) -> None:
+        start = qcow2(version)
+        most = start + b"".join(extension(0x10000 + index, b"") for index in range(1024))
+        for data in (most, most + bytes(8)):
+            header = parse_qcow2(data)
+            assert len(header.extensions) == 1024
+            assert build_qcow2(header) == data
+        for last in (extension(1, b""), extension(1, b"8 bytes!"), extension(0x10000, b"") + bytes(8)):
+            error = qcow2_refused(most + last)
+            assert (error.rule, error.field) == ("ACW-QC2-007", "extensions[1024].length")
+            assert error.span == Span(len(most), 8)
+
     @UNTIMED
     @given(st.data(), st.integers(0, 200))
     def test_any_bytes_parse_or_are_malformed(self, data: st.DataObject, limit: int) -> None:

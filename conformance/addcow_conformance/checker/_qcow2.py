@@ -98,7 +98,7 @@ def _feature_table(layer: Qcow2Layer) -> Iterator[Draft]:
     span = Span(table.offset + 8, len(table.data))
     if len(table.data) % 48:
         yield Draft(span, "feature_names", "a multiple of 48 bytes", f"{len(table.data)} bytes")
-    if len(table.data) > _LARGEST_TABLE:
+    if len(table.data) // 48 > _LARGEST_TABLE // 48:
         yield Draft(span, "feature_names", f"at most {_LARGEST_TABLE} bytes", f"{len(table.data)} bytes")
     for index, entry in enumerate(_feature_entries(layer.header)):
         if entry.kind > 2 or entry.bit > 63:

@@ -134,18 +134,22 @@ def _plan_size(header: HeaderV4, report: Report, broken: Collection[str], *, sta
     image = next((f.length for f in report.files if f.parent == 0 and f.role is Role.IMAGE), None)
     if "ACW-SIZ-006" not in broken or image is None or image % SECTOR_SIZE:
         return []
+    length = report.files[0].length
     revisions = (header.revision,) if stated else (Revision.V4, Revision.V6)
-    fitting = [revision for revision in revisions if _fits(report, Geometry(revision, image))]
-    if fitting != [header.revision] or _fits(report, Geometry(header.revision, header.size)):
+    fitting = [revision for revision in revisions if length in _lengths(Geometry(revision, image))]
+    # The bytes of a padded length may be bits that the image file lost: nothing shows them to be padding.
+    exact = length == Geometry(header.revision, image).bitmap_end
+    as_is = length in _lengths(Geometry(header.revision, header.size))
+    if fitting != [header.revision] or not exact or as_is:
         return []
     data = image.to_bytes(_SIZE.length, "big")
     action = f"set size to {image}, the length of the image file, which the length of the bitmap agrees with"
     return [Patch("ACW-SIZ-006", _SIZE, lambda _: data, action)]
 
 
-def _fits(report: Report, geometry: Geometry) -> bool:
-    end = geometry.bitmap_end
-    return report.files[0].length in {end, round_up(end, SECTOR_SIZE)}
+def _lengths(geometry: Geometry) -> set[int]:
+    """The lengths that an add-cow file may have: exact, and padded to whole sectors."""
+    return {geometry.bitmap_end, round_up(geometry.bitmap_end, SECTOR_SIZE)}
 
 
 def _replace(rule: str, name: str, value: int, action: str) -> Patch:
