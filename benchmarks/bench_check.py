@@ -225,7 +225,7 @@ def machine() -> str:
     ).stdout.split()[2]
     return (
         f"{os.cpu_count()} processors, {platform.machine()}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, qemu-img {qemu.stdout.split()[2]}"
+        f"Python {platform.python_version()}, qemu-img {qemu}"
     )
 
 

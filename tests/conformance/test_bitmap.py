@@ -88,3 +88,11 @@ def test_progress_ends_at_the_whole(tmp_path):
     path = by_hand.v10(tmp_path / "i", bits=b"\xff\x03")
     check_image(os.fsencode(path), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (2, 2)
+
+
+def test_progress_is_told_of_each_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(bitmap, "_PAGE", 8)
+    seen = []
+    path = by_hand.v10(tmp_path / "i", size=160 * by_hand.CLUSTER, bits=b"\1" * 20)
+    check_image(os.fsencode(path), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(8, 20), (16, 20), (20, 20)]
