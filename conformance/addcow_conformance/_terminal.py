@@ -100,7 +100,7 @@ def write_file(pieces: Iterable[str], target: bytes) -> None:
 
 
 def _is_stream(target: bytes) -> bool:
-    if os.path.abspath(target).startswith((b"/dev/", b"/proc/")):
+    if os.path.abspath(target).startswith((b"/dev/std", b"/dev/fd/", b"/proc/")):
         return True
     return os.path.exists(target) and not os.path.isfile(target)
 

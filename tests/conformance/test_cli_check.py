@@ -120,7 +120,7 @@ def test_fail_on_a_warning(tmp_path, level, status):
         ["--max-findings", "0", "x"],
         ["--confine", "/nonexistent", "x"],
         ["--dry-run", "x"],
-        ["--explain", "ACW-XXX-999"],
+        ["--explain", "ACW-NIL-999"],
         ["--repair", "none", "x"],
         ["--list-rules", "--output", "html"],
     ],
