@@ -81,6 +81,11 @@ def test_headers_that_end_or_differ(tmp_path, content, status, found):
     assert all(finding["offset"] is not None for finding in report["findings"])
 
 
+def test_a_foreign_file_is_not_called_add_cow(foreign):
+    code, report = checked(foreign)
+    assert (code, report["format"], report["verdict"]) == (63, "other", "not-add-cow")
+
+
 def test_unknown_version_is_named(tmp_path):
     (tmp_path / "i").write_bytes(b"ADD_COW\xff" + (77).to_bytes(4, "little") + bytes(5000))
     _, report = checked(tmp_path / "i")

@@ -160,6 +160,8 @@ class Walk:
             return parse_header(data, revision)
         except MalformedImage as error:
             self._collector.add(error.rule, layer.index, _malformed(error, data, revision))
+            if error.rule == "ACW-HDR-001":
+                self._files[layer.index]["format"] = FileFormat.OTHER
             return None
 
     def _open_image(self, layer: Layer, header: Header) -> None:
