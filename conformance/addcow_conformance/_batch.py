@@ -127,7 +127,6 @@ def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> 
     found = list(images)
     processes = min(processes, max(len(found), 1))
     chunk = max(1, min(_CHUNK, len(found) // (processes * 4)))
-    signal.signal(signal.SIGTERM, partial(_terminated, os.getpid()))
     done = 0
     pool = ProcessPoolExecutor(processes, initializer=_serve, initargs=(os.getpid(),))
     try:
@@ -141,13 +140,6 @@ def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> 
             )
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _terminated(parent: int, number: int, _frame: object) -> None:
-    """End by an exception, so that the workers are ended too; a worker that has just begun ends at once."""
-    if os.getpid() != parent:
-        os._exit(128 + number)
-    raise SystemExit(128 + number)
 
 
 def _serve(parent: int) -> None:

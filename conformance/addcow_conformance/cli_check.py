@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from functools import partial
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -261,6 +263,7 @@ def _reports(request: _Request) -> Iterator[Report]:
 def main() -> None:
     """Entry point: run the command and exit with its status."""
     _terminal.open_closed_streams()
+    signal.signal(signal.SIGTERM, partial(_terminated, os.getpid()))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -286,6 +289,13 @@ def main() -> None:
         status = _FAILED
         _say(f"internal error: {type(error).__name__}: {error}")
     sys.exit(status)
+
+
+def _terminated(parent: int, number: int, _frame: object) -> None:
+    """End by an exception, so that workers end and half-written files go; a worker itself ends at once."""
+    if os.getpid() != parent:
+        os._exit(128 + number)
+    raise SystemExit(128 + number)
 
 
 def _say(message: str) -> None:

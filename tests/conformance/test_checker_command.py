@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -240,8 +239,6 @@ class DyingPool:
 def test_every_image_has_one_report_when_a_pool_dies(tmp_path, monkeypatch):
     monkeypatch.setattr(DyingPool, "ended", [])
     monkeypatch.setattr(pools, "ProcessPoolExecutor", DyingPool)
-    # The handler is for the command; the tests have their own.
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
     paths = [os.fsencode(by_hand.v10(tmp_path / name)) for name in "abcde"]
     told = JOB.failed(b"told before", "it cannot be read")
     reports = list(batch.check_all([*paths[:3], told, *paths[3:]], JOB, processes=3))

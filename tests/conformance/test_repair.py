@@ -179,8 +179,10 @@ def test_a_size_that_fits_another_revision_is_left(tmp_path):
 def test_a_mended_size_and_its_trailing_bits_take_one_run(tmp_path):
     # Twelve sectors have two bytes of bitmap; the size says one sector, and four bits are set past the last.
     path = by_hand.old(tmp_path / "i", "v4", size=512 * 12, stored=512, bits=b"\x01\xf0")
+    planned = checked("--revision", "v4", "--repair", "all", "--dry-run", path)[1]["repairs"]
     code, report = checked("--revision", "v4", "--repair", "all", path)
     assert [r["rule"] for r in report["repairs"]] == ["ACW-SIZ-006", "ACW-BMP-002"]
+    assert planned == report["repairs"]
     assert (code, path.read_bytes()[2068:]) == (0, b"\x01\x00")
 
 

@@ -24,15 +24,13 @@ __all__ = ["Patch", "plan_repair"]
 # Findings on the add-cow file that leave it open what its bytes mean.
 _DOUBTS = frozenset(
     {
-        *("ACW-HDR-001", "ACW-HDR-002", "ACW-HDR-003", "ACW-FEA-003"),
+        "ACW-FEA-003",
         *("ACW-NAM-001", "ACW-NAM-002", "ACW-NAM-003", "ACW-NAM-006", "ACW-NAM-007", "ACW-NAM-008"),
         *("ACW-ENV-001", "ACW-ENV-003", "ACW-ENV-004", "ACW-NAM-010"),
         "ACW-SIZ-007",
     }
 )
 _SHARED = frozenset({"ACW-CHN-001", "ACW-CHN-002"})
-# Findings that leave it open where the bitmap ends.
-_LENGTH_DOUBTS = frozenset({"ACW-SIZ-006", "ACW-BMP-001"})
 
 _SIZE = Span(2060, 8)
 
@@ -87,7 +85,8 @@ def _sure_of_the_end(header: HeaderV4, report: Report, *, stated: bool) -> bool:
 
 def _plan_bitmap(report: Report, broken: dict[str, Span | None]) -> list[Patch]:
     trailing, tail = broken.get("ACW-BMP-002"), broken.get("ACW-BMP-003")
-    if broken.keys() & _LENGTH_DOUBTS or report.bitmap is None:
+    # A wrong size leaves it open where the bitmap ends.
+    if "ACW-SIZ-006" in broken or report.bitmap is None:
         return []
     patches = []
     if trailing:

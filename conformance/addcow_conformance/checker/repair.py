@@ -62,7 +62,7 @@ def repair_image(
     options = options or CheckOptions()
     try:
         with open_file(path, allow_block_devices=options.allow_block_devices) as file:
-            done = _plan(file, options, mode)
+            done = _foresee(file, options, mode)
             backup = None
             if done and not dry_run:
                 with _locked(file) as descriptor:
@@ -82,6 +82,36 @@ def _plan(file: OpenFile, options: CheckOptions, mode: Mode) -> list[Patch]:
         return []
     reviewed = Walk(every._replace(profile=Profile.REVIEWED)).run(file)
     return plan_repair(reviewed, mode, stated=options.revision is not None)
+
+
+class _Preview(OpenFile):
+    """The file as it would be with patches made: those to the header, which all later planning hangs on."""
+
+    def __init__(self, file: OpenFile, patches: list[Patch]) -> None:
+        super().__init__(file.descriptor, file.path, file.identity, file.length)
+        self._patches = patches
+
+    def read(self, offset: int, size: int) -> bytes:
+        """As `OpenFile.read`, with the patches that lie in what is read."""
+        data = super().read(offset, size)
+        for patch in self._patches:
+            start, stop = patch.span.offset - offset, patch.span.end - offset
+            if start >= 0 and stop <= len(data):
+                data = data[:start] + patch.change(data[start:stop]) + data[stop:]
+        return data
+
+
+def _foresee(file: OpenFile, options: CheckOptions, mode: Mode) -> list[Patch]:
+    """All that a repair would do, round after round."""
+    planned: list[Patch] = []
+    for _ in range(_ROUNDS):
+        known = {(patch.rule, patch.span) for patch in planned}
+        patches = _plan(_Preview(file, planned), options, mode)
+        new = [patch for patch in patches if (patch.rule, patch.span) not in known]
+        if not new:
+            break
+        planned += new
+    return planned
 
 
 def _told(patches: list[Patch]) -> tuple[Repair, ...]:
