@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -127,12 +128,12 @@ def _typed(entry: dict[str, Any]) -> Rule:
 @cache
 def catalogue() -> dict[str, Rule]:
     """All rules by id, in the order of the catalogue."""
-    # A sound image needs no rule's text, so it does not pay for these either.
+    # A sound image needs no rule's text, so it does not pay for the parser either.
     import tomllib  # noqa: PLC0415
-    from importlib import resources  # noqa: PLC0415
 
-    text = resources.files(__package__).joinpath("rules.toml").read_text(encoding="utf-8")
-    return {entry["id"]: _typed(entry) for entry in tomllib.loads(text)["rule"]}
+    with open(os.path.join(os.path.dirname(__file__), "rules.toml"), "rb") as file:
+        entries = tomllib.load(file)["rule"]
+    return {entry["id"]: _typed(entry) for entry in entries}
 
 
 def rule(rule_id: str) -> Rule:
