@@ -82,7 +82,7 @@ def test_unpacked_wheel_runs(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
 
 def test_wheel_names_the_command(wheel: zipfile.ZipFile) -> None:
     (entry_points,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-    assert "addcow-check = addcow_conformance.cli_check:main" in wheel.read(entry_points).decode()
+    assert "addcow-check = addcow_conformance._start:addcow_check" in wheel.read(entry_points).decode()
 
 
 @pytest.mark.parametrize("requirement", OTHERS, ids=str)
