@@ -62,6 +62,8 @@ class Job(NamedTuple):
 
     def __call__(self, path: bytes, progress: Callable[[int, int], None] | None = None) -> Report:
         """Check or mend one image; an exception that nobody expected gives the verdict unknown."""
+        if os.path.isdir(path):
+            return self.failed(path, f"{printable(path)} is a directory: -r checks every image below it")
         try:
             if self.repair is Repair.NONE:
                 return check_image(path, self.options, progress=progress)

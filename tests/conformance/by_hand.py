@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -70,6 +71,27 @@ def qcow2(path: Path, *, backing: bytes = b"", incompatible: int = 0, size: int 
     path.write_bytes(header.ljust(512, b"\0") + backing)
     with path.open("r+b") as file:
         file.truncate(3 * CLUSTER)
+    return path
+
+
+def write_at(path: Path, offset: int, data: bytes) -> None:
+    """Replace bytes of a file."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def poke(path: Path, *edits: tuple[int, bytes]) -> Path:
+    """Replace bytes at several offsets."""
+    for offset, data in edits:
+        write_at(path, offset, data)
+    return path
+
+
+def sparse(path: Path, size: int) -> Path:
+    """A file of ``size`` bytes, made if it is not there; what it has stays."""
+    path.touch()
+    os.truncate(path, size)
     return path
 
 

@@ -14,22 +14,20 @@ import time
 import pytest
 
 from addcow_conformance.checker import Verdict, check_image
+from addcow_conformance.checker._files import OpenFile
+from addcow_conformance.checker.repair import repair_image
+from addcow_spec.rules import Repair
 from tests.conformance import by_hand
+from tests.conformance.by_hand import write_at
 from tests.conformance.command import addcow_check, checked, rules
 
 COMMAND = [sys.executable, "-m", "addcow_conformance.cli_check"]
 
 
-def poke(path, offset, data):
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-
 class TestRepairsKeepTheGuestsData:
     def test_v6_with_a_stray_reserved_byte_is_left(self, tmp_path):
         path = by_hand.old(tmp_path / "i", "v6", size=7 * 512, bits=b"\x7f")
-        poke(path, 2300, b"!")
+        write_at(path, 2300, b"!")
         before = path.read_bytes()
         report = checked("--repair", "all", path)[1]
         assert (report["revision"], report["repairs"], path.read_bytes()) == ("v4", [], before)
@@ -38,7 +36,7 @@ class TestRepairsKeepTheGuestsData:
     @pytest.mark.parametrize("size", [4 << 20, 8193 * 512])
     def test_v6_with_a_stray_reserved_byte_whose_length_fits_both_is_left(self, tmp_path, size):
         path = by_hand.old(tmp_path / "i", "v6", size=size, bits=b"\xff" * 1024)
-        poke(path, 2300, b"!")
+        write_at(path, 2300, b"!")
         before = path.read_bytes()
         assert checked("--repair", "all", path)[1]["repairs"] == []
         assert path.read_bytes() == before
@@ -61,6 +59,16 @@ class TestRepairsKeepTheGuestsData:
         assert checked(*stated, "--repair", "all", path)[1]["repairs"] == []
         assert path.read_bytes() == before
 
+    def test_a_field_in_a_hole_is_mended(self, tmp_path, monkeypatch):
+        # File systems with small blocks may keep a part of the header that is zero as a hole.
+        (tmp_path / "base").write_bytes(bytes(512))
+        path = by_hand.v10(tmp_path / "i", backing=b"base", features=0)
+        real = OpenFile.next_data
+        monkeypatch.setattr(OpenFile, "next_data", lambda self, o, e: e if e <= 4096 else real(self, o, e))
+        report = repair_image(os.fsencode(path), mode=Repair.ALL)
+        assert (report.verdict, [r.rule for r in report.repairs]) == (Verdict.VALID, ["ACW-FEA-001"])
+        assert path.read_bytes()[28] == 1
+
     def test_an_exact_v4_file_is_mended(self, tmp_path):
         path = by_hand.old(tmp_path / "i", "v4", size=9 * 512, bits=b"\x01\xff")
         assert [r["rule"] for r in checked("--repair", "safe", path)[1]["repairs"]] == ["ACW-BMP-002"]
@@ -77,7 +85,7 @@ class TestRepairsKeepTheGuestsData:
 
     def test_a_profile_without_a_finding_mends_nothing(self, tmp_path):
         path = by_hand.v10(tmp_path / "i")
-        poke(path, 16, struct.pack("<I", 8))
+        write_at(path, 16, struct.pack("<I", 8))
         before = path.read_bytes()
         assert checked("--profile", "as-written", "--repair", "all", path)[1]["repairs"] == []
         assert path.read_bytes() == before
@@ -201,7 +209,7 @@ class TestChains:
         top = tmp_path / "top"
         base = by_hand.qcow2(tmp_path / "base", backing=b"top")
         extension = struct.pack(">II", 0xE2792ACA, 3) + b"raw".ljust(8, b"\0")
-        poke(base, 104, extension + bytes(64))
+        write_at(base, 104, extension + bytes(64))
         by_hand.v10(top, backing=b"base", features=1)
         assert "ACW-CHN-002" not in rules(checked(top)[1])
         assert "ACW-CHN-001" in rules(checked(top)[1])

@@ -13,6 +13,7 @@ from addcow_conformance.checker import _walk as walk
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
 from tests.conformance import by_hand
+from tests.conformance.by_hand import poke, sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,20 +36,6 @@ def be32(value: int) -> bytes:
 
 def be64(value: int) -> bytes:
     return struct.pack(">Q", value)
-
-
-def sparse(path: Path, size: int) -> Path:
-    path.touch()
-    os.truncate(path, size)
-    return path
-
-
-def poke(path: Path, *edits: tuple[int, bytes]) -> Path:
-    with path.open("r+b") as file:
-        for offset, data in edits:
-            file.seek(offset)
-            file.write(data)
-    return path
 
 
 def v10(*edits: tuple[int, bytes], base: bytes = b"", **arguments) -> Callable[[Path], Path]:

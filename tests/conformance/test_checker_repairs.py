@@ -17,25 +17,13 @@ from addcow_conformance.checker.repair import repair_image
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile, Repair
 from tests.conformance import by_hand
+from tests.conformance.by_hand import poke, sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 V4 = Revision.V4
-
-
-def sparse(path: Path, size: int) -> None:
-    path.touch()
-    os.truncate(path, size)
-
-
-def poke(path: Path, *edits: tuple[int, bytes]) -> Path:
-    with path.open("r+b") as file:
-        for offset, data in edits:
-            file.seek(offset)
-            file.write(data)
-    return path
 
 
 def mend(path: Path, mode: Repair = Repair.ALL, *, dry_run: bool = False, **options):

@@ -14,6 +14,7 @@ import pytest
 from addcow_conformance.checker.repair import repair_image
 from addcow_spec.rules import Repair
 from tests.conformance import by_hand
+from tests.conformance.by_hand import write_at
 from tests.conformance.command import addcow_check, checked, rules
 
 
@@ -26,12 +27,6 @@ def restore(image, backup):
             file.write(bytes.fromhex(piece["old"]))
 
 
-def poke(path, offset, data):
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-
 @pytest.fixture
 def triple(tmp_path):
     (tmp_path / "base.raw").write_bytes(os.urandom(3 * by_hand.CLUSTER))
@@ -40,11 +35,11 @@ def triple(tmp_path):
 
 # How an image is broken, the mode that mends it, the rules broken and mended.
 CASES = {
-    "trailing bits": (lambda p: poke(p, 4097, b"\xfe"), "safe", ["ACW-BMP-002"]),
-    "tail": (lambda p: poke(p, 4098 + 70000, b"x" * 9000), "safe", ["ACW-BMP-003"]),
-    "both": (lambda p: poke(p, 4097, b"\xfe" + b"y" * 5), "safe", ["ACW-BMP-002", "ACW-BMP-003"]),
-    "flag lost": (lambda p: poke(p, 28, bytes(8)), "all", ["ACW-FEA-001"]),
-    "flag lost, no probe": (lambda p: poke(p, 28, b"\x02"), "all", ["ACW-FEA-001", "ACW-FEA-002"]),
+    "trailing bits": (lambda p: write_at(p, 4097, b"\xfe"), "safe", ["ACW-BMP-002"]),
+    "tail": (lambda p: write_at(p, 4098 + 70000, b"x" * 9000), "safe", ["ACW-BMP-003"]),
+    "both": (lambda p: write_at(p, 4097, b"\xfe" + b"y" * 5), "safe", ["ACW-BMP-002", "ACW-BMP-003"]),
+    "flag lost": (lambda p: write_at(p, 28, bytes(8)), "all", ["ACW-FEA-001"]),
+    "flag lost, no probe": (lambda p: write_at(p, 28, b"\x02"), "all", ["ACW-FEA-001", "ACW-FEA-002"]),
 }
 
 
@@ -75,7 +70,7 @@ def test_check_repair_check_repair(triple, case):
 
 
 def test_safe_leaves_flags_alone(triple):
-    poke(triple, 28, bytes(8))
+    write_at(triple, 28, bytes(8))
     before = triple.read_bytes()
     assert checked("--repair", "safe", triple)[1]["repairs"] == []
     assert triple.read_bytes() == before
@@ -86,7 +81,7 @@ def header(path, **fields):
     offsets = {"backing_offset": ("<I", 12), "backing_size": ("<I", 16), "features": ("<Q", 28)}
     for name, value in fields.items():
         form, offset = offsets[name]
-        poke(path, offset, struct.pack(form, value))
+        write_at(path, offset, struct.pack(form, value))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +111,7 @@ def test_all_mends_what_has_one_reading(tmp_path, fields, mended):
 
 def test_traces_of_a_name_stop_the_repair(tmp_path):
     path = by_hand.v10(tmp_path / "i", features=1)
-    poke(path, 200, b"base.raw")
+    write_at(path, 200, b"base.raw")
     code, report = checked("--repair", "all", path)
     assert (code, report["repairs"]) == (2, [])
 
@@ -187,7 +182,7 @@ def test_a_mended_size_and_its_trailing_bits_take_one_run(tmp_path):
 
 
 def test_a_locked_image_is_left_alone(triple):
-    poke(triple, 4097, b"\xfe")
+    write_at(triple, 4097, b"\xfe")
     before = triple.read_bytes()
     with triple.open("r+b") as holder:
         lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -231,8 +226,8 @@ main()
 
 @pytest.mark.parametrize("writes", range(1, 5))
 def test_a_repair_cut_short_is_finished_by_the_next(triple, writes):
-    poke(triple, 4097, b"\xfe")
-    poke(triple, 4098 + 10000, b"x" * 9000)
+    write_at(triple, 4097, b"\xfe")
+    write_at(triple, 4098 + 10000, b"x" * 9000)
     before = triple.read_bytes()
     done = subprocess.run(
         [sys.executable, "-c", KILLED_AT, str(writes), "--repair", "safe", os.fspath(triple)], check=False
@@ -248,14 +243,14 @@ def test_a_repair_cut_short_is_finished_by_the_next(triple, writes):
 
 def test_a_backup_is_never_overwritten(triple):
     (triple.parent / "i.repair-1.jsonl").write_text("mine")
-    poke(triple, 4097, b"\xfe")
+    write_at(triple, 4097, b"\xfe")
     report = checked("--repair", "safe", triple)[1]
     assert report["backup"].endswith("i.repair-2.jsonl")
     assert (triple.parent / "i.repair-1.jsonl").read_text() == "mine"
 
 
 def test_a_backup_is_on_disk_before_the_first_change(triple, monkeypatch):
-    poke(triple, 4097, b"\xfe")
+    write_at(triple, 4097, b"\xfe")
     events = []
     real_write, real_sync = os.pwrite, os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (events.append("sync"), real_sync(fd))[1])

@@ -143,9 +143,12 @@ def _mend(
 
 def _pieces(file: OpenFile, patch: Patch) -> Iterator[tuple[int, bytes, bytes]]:
     """Offset, old and new bytes of each piece of a patch that changes."""
-    offset, end = patch.span
-    end += offset
-    while (offset := file.next_data(offset, end)) < end:
+    offset, end = patch.span.offset, patch.span.end
+    # A hole is passed over where zeros are what is wanted; a field of the header may lie in one, too.
+    holes = patch.span.length > _PIECE
+    while offset < end:
+        if holes and (offset := file.next_data(offset, end)) == end:
+            break
         old = file.read(offset, min(_PIECE, end - offset))
         if not old:
             raise StorageError(f"it shrank to {offset} bytes while it was repaired")
