@@ -14,9 +14,9 @@ from addcow_conformance.checker import (
     check_image,
     has_magic,
 )
-from addcow_conformance.text import printable
 from addcow_spec.errors import StorageError
 from addcow_spec.rules import Repair, Severity
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from addcow_conformance.text import printable
 from addcow_spec.errors import UsageError
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

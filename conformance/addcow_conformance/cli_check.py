@@ -15,11 +15,11 @@ from addcow_conformance import _terminal
 from addcow_conformance._batch import FOREIGN, Job, check_all, exit_status, find_images, worst
 from addcow_conformance.checker import CheckOptions, Report
 from addcow_conformance.report import FORMATS, render, schema
-from addcow_conformance.text import printable
 from addcow_spec import __version__
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile, Repair, Severity
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

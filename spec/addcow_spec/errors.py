@@ -1,8 +1,8 @@
 """Errors that say whose fault it is.
 
 ``ImageError`` and its kinds blame the image and name the broken rule; ``UsageError`` blames the caller;
-``StorageError`` blames the storage and carries the ``OSError`` as its cause. Anything else that escapes is
-a bug of this project.
+``ImageInUse`` another process; ``StorageError`` blames the storage and carries the ``OSError`` as its cause.
+Anything else that escapes is a bug of this project.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = [
     "AddCowError",
     "BackingChainError",
     "ImageError",
+    "ImageInUse",
     "InvalidImage",
     "MalformedImage",
     "StorageError",
@@ -61,7 +62,30 @@ class BackingChainError(ImageError):
 
 
 class UsageError(AddCowError):
-    """The caller asked for something that makes no sense."""
+    """The caller asked for something that makes no sense.
+
+    Attributes:
+        rule: id of the rule that forbids it, for example ``ACW-DYN-007``; empty where none does.
+    """
+
+    def __init__(self, message: str, *, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class ImageInUse(AddCowError):
+    """Another process has the file locked (ACW-DYN-014).
+
+    Attributes:
+        path: the file that is locked.
+        rule: ``ACW-DYN-014``.
+    """
+
+    rule = "ACW-DYN-014"
+
+    def __init__(self, message: str, *, path: bytes) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class StorageError(AddCowError):

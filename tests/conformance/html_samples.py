@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Final
 
 from addcow_conformance.checker import BitmapSummary, Bucket, ChainFile, FileFormat, HeaderField, Report
-from addcow_conformance.text import printable
 from addcow_spec.codec import LAYOUTS
 from addcow_spec.findings import Finding
 from addcow_spec.model import Revision, Role, Span
 from addcow_spec.rules import Profile, Severity
+from addcow_spec.text import printable
 from tests.conformance.report_samples import FOREIGN, INVALID, REPAIRED, UNREADABLE, VALID
 from tests.conformance.strategies import HOSTILE_NAMES
 

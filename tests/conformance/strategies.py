@@ -16,11 +16,11 @@ from addcow_conformance.checker import (
     Repair,
     Report,
 )
-from addcow_conformance.text import printable
 from addcow_spec.findings import Finding
 from addcow_spec.geometry import CLUSTER_SIZE, SECTOR_SIZE
 from addcow_spec.model import Revision, Role, Span
 from addcow_spec.rules import Level, Profile, Severity, catalogue
+from addcow_spec.text import printable
 
 __all__ = ["HOSTILE_NAMES", "names", "reports"]
 

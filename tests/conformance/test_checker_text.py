@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addcow_conformance.text import printable, quantity
+from addcow_spec.text import printable, quantity
 
 ESCAPE = re.compile(r"\\(?:\\|x([89a-f][0-9a-f])|u\{([0-9a-f]+)\})")
 

@@ -8,7 +8,7 @@ import pytest
 
 from addcow_conformance.report._bitmap_picture import COLUMNS, STRIP_HEIGHT
 from addcow_conformance.report.html import render
-from addcow_conformance.text import printable
+from addcow_spec.text import printable
 from tests.conformance.browser import chromium
 from tests.conformance.html_samples import BROKEN, GALLERY, LONG_CHAIN, TEBIBYTE, TRUNCATED, named
 from tests.conformance.report_samples import INVALID, VALID

@@ -8,8 +8,8 @@ import pytest
 
 from addcow_conformance.checker import Report
 from addcow_conformance.report import render
-from addcow_conformance.text import printable
 from addcow_spec.rules import Profile
+from addcow_spec.text import printable
 from tests.conformance.report_samples import FOREIGN, INVALID, UNREADABLE, VALID
 from tests.conformance.strategies import HOSTILE_NAMES
 

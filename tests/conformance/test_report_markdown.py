@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from addcow_conformance.report import render
-from addcow_conformance.text import printable
+from addcow_spec.text import printable
 from tests.conformance.report_samples import INVALID, REPAIRED, UNREADABLE, VALID
 from tests.conformance.strategies import HOSTILE_NAMES, reports
 

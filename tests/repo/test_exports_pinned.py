@@ -33,7 +33,7 @@ PINNED = {
         "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
         "load_vectors materialize vector_schema"
     ),
-    "addcow_conformance.text": "printable quantity",
+    "addcow_spec.text": "printable quantity",
     "addcow_spec": "",
     "addcow_spec.codec": (
         "HEADER_LENGTH LAYOUTS QCOW2_CLUSTER_BITS QCOW2_MAX_EXTENSIONS build_feature_names build_header "

@@ -12,9 +12,9 @@ from addcow_conformance.checker._names import NAME_RULES
 from addcow_conformance.checker._qcow2 import MALFORMED_RULES
 from addcow_conformance.checker._registry import judged_rules
 from addcow_conformance.checker._walk import CHAIN_RULES, Walk
-from addcow_conformance.text import printable
 from addcow_spec.errors import StorageError
 from addcow_spec.model import MAGIC
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from enum import StrEnum
 from functools import cache
 from typing import NamedTuple, Self
 
-from addcow_conformance.text import printable
 from addcow_spec.errors import StorageError
+from addcow_spec.text import printable
 
 __all__ = ["OpenFailed", "OpenFile", "Refusal", "open_file"]
 

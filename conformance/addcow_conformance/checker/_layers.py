@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.checker._model import FileFormat, HeaderField
-from addcow_conformance.text import printable
 from addcow_spec.codec import LAYOUTS
 from addcow_spec.geometry import SECTOR_SIZE
 from addcow_spec.model import MAGIC, QCOW2_MAGIC, Features, Header, HeaderV10, Role, Span
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from addcow_conformance.checker._files import OpenFile

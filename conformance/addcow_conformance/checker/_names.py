@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from addcow_conformance.checker._files import OpenFailed, OpenFile, Refusal, open_file
 from addcow_conformance.checker._registry import Draft
-from addcow_conformance.text import printable
 from addcow_spec.model import Role, Span
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from addcow_conformance.checker._collector import Collector

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.checker._registry import Draft, judges
-from addcow_conformance.text import printable
 from addcow_spec.codec import QCOW2_CLUSTER_BITS, parse_feature_names, parse_qcow2, qcow2_backing_name
 from addcow_spec.geometry import ceil_div
 from addcow_spec.model import ExtensionType, FeatureName, Qcow2Header, Span
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,10 +27,10 @@ from addcow_conformance.checker._names import has_protocol, open_name, resolve
 from addcow_conformance.checker._qcow2 import QCOW2, read_qcow2
 from addcow_conformance.checker._registry import Draft, judges_of
 from addcow_conformance.checker._revision import tell_revision
-from addcow_conformance.text import printable
 from addcow_spec.codec import HEADER_LENGTH, LAYOUTS, parse_header, versions
 from addcow_spec.errors import MalformedImage
 from addcow_spec.model import MAGIC, VERSION, Header, HeaderV4, HeaderV10, Revision, Role, Span
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

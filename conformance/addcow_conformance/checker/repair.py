@@ -19,9 +19,9 @@ from addcow_conformance.checker._files import OpenFailed, OpenFile, open_file
 from addcow_conformance.checker._model import CheckOptions, Repair, Report
 from addcow_conformance.checker._repair_plan import Patch, plan_repair
 from addcow_conformance.checker._walk import Walk
-from addcow_conformance.text import printable
 from addcow_spec.errors import StorageError
 from addcow_spec.rules import Profile
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from addcow_conformance.text import printable
 from addcow_spec.rules import Severity
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from addcow_conformance.checker import Report

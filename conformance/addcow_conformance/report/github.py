@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from addcow_conformance.checker import Verdict
 from addcow_conformance.report._common import TOOL, contrast, extent, omitted, one_line, path_of, tally
-from addcow_conformance.text import printable
 from addcow_spec.rules import Severity, rule
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

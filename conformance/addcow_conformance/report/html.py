@@ -1,7 +1,7 @@
 """Reports as one self-contained HTML page: no script, nothing from the network, readable on any screen.
 
 The page's policy allows one style sheet, by its hash, and nothing else. Every value goes through Jinja's
-autoescaping; names go through `addcow_conformance.text.printable` first, and whatever is still not printable
+autoescaping; names go through `addcow_spec.text.printable` first, and whatever is still not printable
 after that is replaced by `_common.one_line`: no text can break the page or reorder what stands around it.
 """
 
@@ -21,10 +21,10 @@ from addcow_conformance.report._bitmap_picture import BitmapPicture, bitmap_pict
 from addcow_conformance.report._chain_diagram import ChainDiagram, chain_diagram
 from addcow_conformance.report._common import TOOL, extent, omitted, one_line, path_of
 from addcow_conformance.report._hexview import HexView, hex_view
-from addcow_conformance.text import printable, quantity
 from addcow_spec import __version__
 from addcow_spec.geometry import SECTOR_SIZE
 from addcow_spec.rules import Rule, Severity, rule
+from addcow_spec.text import printable, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

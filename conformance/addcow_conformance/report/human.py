@@ -14,9 +14,9 @@ import click
 from addcow_conformance.checker import Verdict
 from addcow_conformance.report import _hexdump
 from addcow_conformance.report._common import contrast, counted, extent, omitted, one_line, path_of, tally
-from addcow_conformance.text import printable, quantity
 from addcow_spec.geometry import SECTOR_SIZE
 from addcow_spec.rules import Rule, Severity, rule
+from addcow_spec.text import printable, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.checker import FileFormat
 from addcow_conformance.report._common import TOOL, omitted, one_line, path_of
-from addcow_conformance.text import printable
 from addcow_spec import __version__
 from addcow_spec.rules import Level, Severity, rule
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from junitparser import Error, Failure, JUnitXml, Properties, Property, TestCase, TestSuite
 
 from addcow_conformance.report._common import TOOL, contrast, extent, omitted, one_line, path_of
-from addcow_conformance.text import printable
 from addcow_spec.rules import Severity, rule
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from addcow_conformance.report._common import extent, omitted, one_line, path_of
-from addcow_conformance.text import printable, quantity
 from addcow_spec.rules import Severity, rule
+from addcow_spec.text import printable, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

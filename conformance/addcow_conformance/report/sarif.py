@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from addcow_conformance.report._common import TOOL, contrast, one_line, path_of
-from addcow_conformance.text import printable
 from addcow_spec import __version__
 from addcow_spec.rules import Level, Profile, Rule, Severity, catalogue
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,0 +1,1 @@
+"""The reference engine: what the add-cow format means, executable."""
