@@ -1,0 +1,73 @@
+"""Where the bytes of a disk come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from addcow_ref._layer import Extent
+from addcow_ref._raw import file_extents
+from addcow_spec.geometry import ceil_div
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from addcow_ref._disk import Disk
+
+__all__ = ["below", "disk_extents", "merged", "zero_extent"]
+
+
+def disk_extents(disk: Disk, offset: int, length: int) -> Iterator[Extent]:
+    """The extents of a range of the disk, merged; see `Image.extents`."""
+    disk.check_range(offset, length)
+    return merged(_pieces(disk, offset, offset + length))
+
+
+def _pieces(disk: Disk, offset: int, end: int) -> Iterator[Extent]:
+    unit = disk.unit_size
+    if offset == end:
+        return
+    for first, stop, is_set in disk.bitmap.runs(offset // unit, ceil_div(end, unit)):
+        start, after = max(first * unit, offset), min(stop * unit, end)
+        if is_set:
+            yield from file_extents(disk.image_file, start, after - start)
+        else:
+            yield from below(disk, start, after)
+
+
+def below(disk: Disk, start: int, end: int) -> Iterator[Extent]:
+    """The extents of a range as its clear units show it, not merged; depth 0 is the image."""
+    backing = disk.backing
+    if backing is None:
+        yield zero_extent(start, end, 0, present=False)
+        return
+    inside = min(end, max(backing.size, start))
+    for extent in backing.extents(start, inside - start) if inside > start else ():
+        yield extent._replace(depth=extent.depth + 1)
+    if inside < end:
+        # As QEMU has it: zeros beyond a backing file that is too short count as that file's.
+        yield zero_extent(inside, end, 1, present=True)
+
+
+def zero_extent(start: int, end: int, depth: int, *, present: bool) -> Extent:
+    """A range that nothing is stored for, and that reads as zeros."""
+    return Extent(start, end - start, depth, present, zero=True, data=False)
+
+
+def merged(extents: Iterable[Extent]) -> Iterator[Extent]:
+    """The extents, neighbours that are alike and adjoin in their file made one."""
+    last: Extent | None = None
+    for extent in extents:
+        if last is None:
+            last = extent
+        elif _adjoin(last, extent):
+            last = last._replace(length=last.length + extent.length)
+        else:
+            yield last
+            last = extent
+    if last is not None:
+        yield last
+
+
+def _adjoin(first: Extent, second: Extent) -> bool:
+    after = None if first.offset is None else first.offset + first.length
+    return first[2:7] == second[2:7] and (after, first.path) == (second.offset, second.path)
