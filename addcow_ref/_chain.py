@@ -167,7 +167,9 @@ class _Walk:
             part.header, notes = read_qcow2_header(part.file)
             self._judge.notes.extend(notes)
             found = qcow2_reference(part.file, part.header)
-            return found and _Reference(found.name, found.format and printable(found.format))
+            if found is None:
+                return None
+            return _Reference(found.name, None if found.format is None else printable(found.format))
         return None
 
     # --- an add-cow layer
@@ -222,11 +224,11 @@ class _Walk:
     def _judge_cycle(self, above: _Part, file: Storage, kind: str, layer: _Part | None) -> None:
         """A file has two parts: a chain that comes back to a layer has no end, and is never followed."""
         message = f"{printable(file.path)} has another part in the chain already"
-        if layer and kind in _READ and layer is not above:
-            raise BackingChainError(message, rule="ACW-CHN-002")
-        self._strict.broken("ACW-CHN-001", message, kind=BackingChainError)
-        if layer and kind in _READ:
-            raise BackingChainError(message, rule="ACW-CHN-001")
+        own = layer is above and above.format == "add-cow"
+        rule = "ACW-CHN-001" if own or not layer or kind == "raw" else "ACW-CHN-002"
+        if layer and kind != "raw":
+            raise BackingChainError(message, rule=rule)
+        self._strict.broken(rule, message, kind=BackingChainError)
 
     def _probe(self, file: Storage) -> str:
         """The format of a backing file that is left to a probe (ACW-CHN-003)."""

@@ -180,7 +180,8 @@ def _place_faults(span: Span, role: Role, where: Span) -> Iterator[_Fault]:
 def _feature_faults(header: HeaderV10) -> Iterator[_Fault]:
     features, named = header.features, bool(header.backing_filename_offset)
     shown = f"features are 0x{features:x}"
-    unknown = features & ~(Features.BACKING_FILE | Features.BACKING_FORMAT_NO_PROBE)
+    # As numbers: inverting a flag gives its known bits only.
+    unknown = int(features) & ~int(Features.BACKING_FILE | Features.BACKING_FORMAT_NO_PROBE)
     flag = Features.BACKING_FILE in features
     if flag != named:
         message = f"{shown}, but {'a' if named else 'no'} backing file is named"

@@ -32,7 +32,7 @@ __all__ = ["Qcow2Layer", "Qcow2Reference", "qcow2_reference", "read_qcow2_header
 
 # Written with a window of 4 KiB. QEMU decodes into one buffer, which serves any window, and so must we.
 _ANY_WINDOW = -15
-# Enough for a few readers that each go through a cluster bit by bit.
+# Enough for a few readers that each go through a cluster in small requests.
 _CLUSTERS_KEPT = 4
 
 
@@ -70,8 +70,9 @@ class Qcow2Layer:
         for run in self._map.runs(offset, len(view)):
             part = view[run.start - offset : run.start - offset + run.length]
             if run.kind is ClusterKind.STANDARD:
-                inside = min(run.length, self._map.file_length - run.host)
-                self._file.read_into(run.host, part[:inside])
+                inside = self._inside_file(run)
+                if inside:
+                    self._file.read_into(run.host, part[:inside])
                 fill_zeroes(part[inside:])
             elif run.kind is ClusterKind.COMPRESSED:
                 at = run.start % self._map.cluster_size
@@ -103,6 +104,10 @@ class Qcow2Layer:
             if self._backing:
                 self._backing.close()
 
+    def _inside_file(self, run: Clusters) -> int:
+        """How many bytes of standard clusters the file has."""
+        return min(max(self._map.file_length - run.host, 0), run.length)
+
     def _inside_backing(self, run: Clusters) -> int:
         """How many bytes of a run the backing file has."""
         return min(max(self._backing.size - run.start, 0), run.length) if self._backing else 0
@@ -125,7 +130,7 @@ class Qcow2Layer:
                 yield zero_extent(start + inside, end, 0, present=False)
 
     def _standard_extents(self, run: Clusters) -> Iterator[Extent]:
-        inside = min(run.length, self._map.file_length - run.host)
+        inside = self._inside_file(run)
         shift = run.start - run.host
         for extent in file_extents(self._file, run.host, inside):
             yield extent._replace(start=extent.start + shift, data=True)

@@ -96,22 +96,22 @@ class ClusterMap:
             InvalidImage: ACW-QC2-017.
         """
         size, end = self.cluster_size, offset + length
-        first, stop = offset // size, ceil_div(end, size)
-        while first < stop:
-            kind, count, host, sectors = self._run(first, stop)
-            start, after = max(first * size, offset), min((first + count) * size, end)
+        while offset < end:
+            first = offset // size
+            kind, count, host, sectors = self._run(first, ceil_div(end, size))
+            after = min((first + count) * size, end)
             if host and kind is not ClusterKind.COMPRESSED:
-                host += start - first * size
-            yield Clusters(kind, start, after - start, host, sectors)
-            first += count
+                host += offset - first * size
+            yield Clusters(kind, offset, after - offset, host, sectors)
+            offset = after
 
     def _run(self, first: int, stop: int) -> tuple[ClusterKind, int, int, int]:
-        """Kind, number, place and sectors of the clusters from ``first`` on, before ``stop``."""
+        """Kind, number, place and sectors of the clusters from ``first`` on, perhaps beyond ``stop``."""
         l1_index, l2_index = divmod(first, self._entries)
         table = self._l2_table(l1_index)
         if not table:
             with_table = self._next_table(l1_index, ceil_div(stop, self._entries))
-            return ClusterKind.UNALLOCATED, min(with_table * self._entries, stop) - first, 0, 0
+            return ClusterKind.UNALLOCATED, with_table * self._entries - first, 0, 0
         per_piece = self._piece_size // 8
         start, index = divmod(l2_index, per_piece)
         piece = self._piece(table + start * self._piece_size, self._piece_size)
@@ -148,7 +148,7 @@ class ClusterMap:
         """Where the L2 table lies that an L1 entry points to, 0 without one."""
         piece, at = self._l1_piece(index)
         table = piece[at] & _OFFSET
-        if table % self.cluster_size or table + self.cluster_size > self.file_length:
+        if table and (table % self.cluster_size or table + self.cluster_size > self.file_length):
             where = Span(self._l1.offset + 8 * index, 8)
             raise self._fault(where, "l1_entry", f"has an L2 table at {table}, where none can lie")
         return table

@@ -7,15 +7,20 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from addcow_ref._qcow2 import Qcow2Layer, read_qcow2_header
+from addcow_ref._raw import RawLayer
 from addcow_spec.codec import build_feature_names, build_qcow2
 from addcow_spec.errors import StorageError
 from addcow_spec.model import ExtensionType, FeatureName, Qcow2Extension, Qcow2Header
 
 if TYPE_CHECKING:
-    from addcow_ref._layer import Layer
+    from addcow_ref._layer import Extent, Layer
 
 COMPRESSED = 1 << 62
 COPIED = 1 << 63
+
+DISK = 64 << 10
+# Where the files of `image` have room: after header, L1, refcount and two L2 tables.
+ROOM = 5 * 512
 
 EXTERNAL_DATA = FeatureName(0, 2, b"external data file".ljust(46, b"\0"))
 
@@ -159,3 +164,35 @@ def read(layer: Layer, offset: int, length: int) -> bytes:
     buffer = bytearray(b"\xa5" * length)
     layer.read_into(offset, buffer)
     return bytes(buffer)
+
+
+DATA = content(4 * 512)
+PACKED = deflated(DATA[:512])
+
+
+def raw(data: bytes) -> RawLayer:
+    return RawLayer(Bytes(data, b"base.raw"))
+
+
+def mixed(**changes: Any) -> bytes:
+    """Guest clusters 1, 2, 63, 64 standard, 4 zero, 5 zero with a place, 6 compressed, others unallocated."""
+    entries = {
+        1: COPIED | ROOM,
+        2: COPIED | ROOM + 512,
+        4: 1,
+        5: COPIED | ROOM + 512 | 1,
+        6: compressed_entry(9, ROOM + 2048 + 3, len(PACKED)),
+        63: COPIED | ROOM + 1024,
+        64: COPIED | ROOM + 1536,
+    }
+    return image(entries, parts={ROOM: DATA, ROOM + 2048 + 3: PACKED}, **changes)
+
+
+def assert_covers(extents: list[Extent], size: int) -> None:
+    """They follow each other from 0 to ``size``."""
+    at = 0
+    for extent in extents:
+        assert extent.start == at
+        assert extent.length > 0
+        at += extent.length
+    assert at == size

@@ -9,50 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addcow_ref._layer import Extent, LayerInfo
+from addcow_ref._layer import Extent
 from addcow_ref._qcow2 import Qcow2Layer, read_qcow2_header
 from addcow_ref._qcow2_map import ClusterMap
-from addcow_ref._raw import RawLayer
 from addcow_spec.errors import ImageError, InvalidImage, StorageError
 from tests.ref.qcow2_images import (
     COMPRESSED,
     COPIED,
+    DATA,
+    DISK,
+    PACKED,
+    ROOM,
     Bytes,
+    assert_covers,
     compressed_entry,
     content,
     deflated,
     header,
     image,
+    mixed,
     opened,
+    raw,
     read,
 )
 
-DISK = 64 << 10
-PER_TABLE = 64
-# Where the files of `image` have room: after header, L1, refcount and two L2 tables.
-ROOM = 5 * 512
 LOST = "ACW-QC2-017"
-
-DATA = content(4 * 512)
-PACKED = deflated(DATA[:512])
-
-
-def raw(data: bytes) -> RawLayer:
-    return RawLayer(Bytes(data, b"base.raw"))
-
-
-def mixed(**changes) -> bytes:
-    """Guest clusters 1-2 standard, 4 zero, 5 zero with a place, 6 compressed, 63-64 standard; else unallocated."""
-    entries = {
-        1: COPIED | ROOM,
-        2: COPIED | ROOM + 512,
-        4: 1,
-        5: COPIED | ROOM + 512 | 1,
-        6: compressed_entry(9, ROOM + 2048 + 3, len(PACKED)),
-        63: COPIED | ROOM + 1024,
-        64: COPIED | ROOM + 1536,
-    }
-    return image(entries, parts={ROOM: DATA, ROOM + 2048 + 3: PACKED}, **changes)
 
 
 def mixed_disk(below: bytes) -> bytes:
@@ -158,6 +139,7 @@ def test_compressed_data_for_more_than_a_cluster_stops_there() -> None:
     packed = deflated(b"x" * (16 << 20))[:1024]
     layer = opened(image({0: compressed_entry(9, ROOM, 1024)}, parts={ROOM: packed}))
     assert read(layer, 0, 512) == b"x" * 512
+    assert len(layer._decoded(ROOM, 2)) == 512
 
 
 def test_file_that_ends_inside_a_cluster() -> None:
@@ -172,6 +154,35 @@ def test_reserved_bits_are_ignored() -> None:
     assert read(layer, 0, 512) == DATA[:512]
 
 
+def test_neighbours_of_other_kinds_are_told_apart() -> None:
+    file = image({1: 512, 2: COMPRESSED | 1024, 3: 1}, parts={1024: PACKED})
+    layer = opened(file)
+    assert read(layer, 0, 2048) == bytes(512) + file[512:1024] + DATA[:512] + bytes(512)
+
+
+def test_table_of_several_pieces() -> None:
+    cluster = 128 << 10
+    entries = {8191: 5 * cluster, 8192: 6 * cluster, 16383: 7 * cluster}
+    data = content(3 * cluster)
+    layer = opened(image(entries, parts={5 * cluster: data}, cluster_bits=17))
+    assert read(layer, 8191 * cluster, 2 * cluster) == data[: 2 * cluster]
+    assert read(layer, 16383 * cluster, cluster) == data[2 * cluster :]
+
+
+def test_l1_table_of_several_pieces_that_ends_with_the_file() -> None:
+    start = 300 * 512
+    place = {"l1_table_offset": start, "length": start + 8 * 131}
+    layer = opened(image({130 * 64 + 3: ROOM}, parts={ROOM: DATA}, size=131 << 15, l1_size=131, **place))
+    assert read(layer, (130 << 15) + 1024, 1024) == bytes(512) + DATA[:512]
+    assert [e.start for e in layer.extents(0, layer.size) if e.data] == [(130 << 15) + 1536]
+
+
+def test_file_shorter_than_a_cluster_can_say_that_nothing_is_allocated() -> None:
+    # The header is its own L1 table; entry 1 is the offset of no backing file's name.
+    layer = opened(image(cluster_bits=21, l1_table_offset=0, length=1024))
+    assert read(layer, 1 << 39, 512) == bytes(512)
+
+
 def test_parallel_reads() -> None:
     below = content(DISK, seed=5)
     layer, disk = opened(mixed(), raw(below)), mixed_disk(below)
@@ -184,12 +195,11 @@ def test_parallel_reads() -> None:
 # --- tables that are wrong
 
 FAULTS = {
-    "L2 table unaligned": image(l1={0: COPIED | 0x600 + 0x200 | 0x1000000000200}, cluster_bits=10),
-    "L2 table in no cluster": image(l1={0: 3 * 512 + 512}, cluster_bits=10),
+    "L2 table unaligned": image(l1={0: COPIED | 3 * 512}, cluster_bits=10),
     "L2 table at the file's end": image(l1={0: 5 * 512}),
     "L2 table cut by the file's end": image(l1={0: 5 * 512}, length=5 * 512 + 511),
     "L2 table far off": image(l1={0: 0x00FF_FFFF_FFFF_FE00}),
-    "cluster unaligned": image({0: COPIED | 5 * 1024 + 512}, cluster_bits=10),
+    "cluster unaligned": image({0: COPIED | 5 * 1024 + 512}, cluster_bits=10, length=7 * 1024),
     "cluster at the file's end": image({0: COPIED | ROOM}, length=ROOM),
     "cluster far off": image({0: 0x00FF_FFFF_FFFF_FE00}),
     "zero bit in version 2": image({0: 1}, version=2),
@@ -230,7 +240,7 @@ def test_unused_place_of_a_zero_cluster_is_not_judged() -> None:
 
 
 def test_tables_that_lie_in_each_other_give_something() -> None:
-    everything = image({n: 3 * 512 for n in range(64)}, l1={1: 3 * 512})
+    everything = image(dict.fromkeys(range(64), 3 * 512), l1={1: 3 * 512})
     layer = opened(everything)
     assert read(layer, 0, DISK) == everything[3 * 512 : 4 * 512] * 128
 
@@ -260,6 +270,22 @@ def test_any_bytes_give_data_or_an_error(patches) -> None:
     assert_covers(extents, size)
 
 
+def test_fault_in_the_layer_below_goes_through() -> None:
+    below = opened(image(l1={0: 1 << 40}))
+    with pytest.raises(InvalidImage) as caught:
+        read(opened(image(), below), 0, 1)
+    assert caught.value.rule == LOST
+    assert caught.value.span == (512, 8)
+
+
+def test_l1_entries_lie_where_the_error_says() -> None:
+    data = image({70: 1 << 40})
+    with pytest.raises(InvalidImage) as caught:
+        read(opened(data), 70 * 512, 1)
+    offset, length = caught.value.span
+    assert struct.unpack(">Q", data[offset : offset + length]) == (1 << 40,)
+
+
 # --- bounds
 
 
@@ -282,122 +308,8 @@ def test_hole_in_the_table_is_skipped() -> None:
         def next_data(self, _offset: int, end: int) -> int:
             return end
 
-    file = Sparse(image(cluster_bits=16, size=8192 << 29, l1_size=8192))
+    file = Sparse(image(cluster_bits=16, size=8192 * 3 << 29, l1_size=8192 * 3))
     layer = Qcow2Layer(file, read_qcow2_header(file)[0], None)
     file.reads.clear()
     assert [extent.length for extent in layer.extents(0, layer.size)] == [layer.size]
     assert len(file.reads) == 1
-
-
-# --- extents
-
-
-def assert_covers(extents: list[Extent], size: int) -> None:
-    """They follow each other from 0 to ``size``."""
-    at = 0
-    for extent in extents:
-        assert extent.start == at
-        assert extent.length > 0
-        at += extent.length
-    assert at == size
-
-
-def place(offset: int) -> dict:
-    return {"offset": offset, "path": b"disk.qcow2"}
-
-
-def test_extents_of_every_kind() -> None:
-    layer = opened(mixed(size=70 * 512), raw(content(300)))
-    assert list(layer.extents(100, 70 * 512 - 100)) == [
-        Extent(100, 200, 1, True, False, True, offset=100, path=b"base.raw"),
-        Extent(300, 212, 0, False, True, False),
-        Extent(512, 1024, 0, True, False, True, **place(ROOM)),
-        Extent(1536, 512, 0, False, True, False),
-        Extent(2048, 512, 0, True, True, False),
-        Extent(2560, 512, 0, True, True, False, **place(ROOM + 512)),
-        Extent(3072, 512, 0, True, False, True, compressed=True),
-        Extent(3584, 56 * 512, 0, False, True, False),
-        # Two tables, one extent.
-        Extent(63 * 512, 1024, 0, True, False, True, **place(ROOM + 1024)),
-        Extent(65 * 512, 5 * 512, 0, False, True, False),
-    ]
-
-
-def test_extents_of_a_chain_say_how_deep() -> None:
-    middle = opened(image({1: ROOM}, parts={ROOM: DATA}), raw(content(1000)))
-    top = opened(image({0: 1}), middle)
-    assert [(e.length, e.depth, e.present) for e in top.extents(0, DISK)] == [
-        (512, 0, True),
-        (512, 1, True),
-        (DISK - 1024, 1, False),
-    ]
-    assert top.chain == (
-        LayerInfo(b"disk.qcow2", "qcow2", "v3", DISK),
-        LayerInfo(b"disk.qcow2", "qcow2", "v3", DISK),
-        LayerInfo(b"base.raw", "raw", "", 1000),
-    )
-
-
-def test_holes_below_standard_clusters_are_zeros() -> None:
-    class Holed(Bytes):
-        def next_data(self, offset: int, end: int) -> int:
-            return min(max(offset, ROOM + 256), end) if offset >= ROOM else offset
-
-    file = Holed(image({0: ROOM}, parts={ROOM: bytes(256) + DATA[:100]}))
-    layer = Qcow2Layer(file, read_qcow2_header(file)[0], None)
-    assert list(layer.extents(0, 512)) == [
-        Extent(0, 256, 0, True, True, True, **place(ROOM)),
-        Extent(256, 100, 0, True, False, True, **place(ROOM + 256)),
-        # The file ends there.
-        Extent(356, 156, 0, True, True, True, **place(ROOM + 356)),
-    ]
-
-
-def test_extents_of_a_broken_table() -> None:
-    extents = opened(image(l1={1: 1 << 40})).extents(0, DISK)
-    with pytest.raises(InvalidImage) as caught:
-        list(extents)
-    assert caught.value.rule == LOST
-
-
-# --- the chain
-
-
-def test_close_closes_all() -> None:
-    base = Bytes(b"", b"base.raw")
-    layer = opened(mixed(), RawLayer(base))
-    layer.close()
-    assert layer._file.closed
-    assert base.closed
-
-
-def test_close_goes_on_after_a_failure() -> None:
-    class Failing(Bytes):
-        def close(self) -> None:
-            raise StorageError("close failed")
-
-    base, file = Bytes(b"", b"base.raw"), Failing(mixed())
-    layer = Qcow2Layer(file, read_qcow2_header(file)[0], RawLayer(base))
-    with pytest.raises(StorageError):
-        layer.close()
-    assert base.closed
-
-
-def test_version_2_is_told() -> None:
-    assert opened(image(version=2)).chain == (LayerInfo(b"disk.qcow2", "qcow2", "v2", DISK),)
-
-
-def test_fault_in_the_layer_below_goes_through() -> None:
-    below = opened(image(l1={0: 1 << 40}))
-    with pytest.raises(InvalidImage) as caught:
-        read(opened(image(), below), 0, 1)
-    assert caught.value.rule == LOST
-    assert caught.value.span == (512, 8)
-
-
-def test_l1_entries_lie_where_the_error_says() -> None:
-    data = image({70: 1 << 40})
-    with pytest.raises(InvalidImage) as caught:
-        read(opened(data), 70 * 512, 1)
-    offset, length = caught.value.span
-    assert struct.unpack(">Q", data[offset : offset + length]) == (1 << 40,)

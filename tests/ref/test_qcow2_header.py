@@ -82,6 +82,7 @@ INVALID = {
     "L1 table too short": (image(l1_size=1), "ACW-QC2-013"),
     "L1 table for a byte less": (image(size=(64 << 10) + 1), "ACW-QC2-013"),
     "L1 table beyond the file": (image(l1_size=2**32 - 1), "ACW-QC2-013"),
+    "L1 table cut by a byte": (image(l1_table_offset=2560, length=2560 + 15), "ACW-QC2-013"),
     "L1 table far off": (image(l1_size=0, size=0, length=2560, l1_table_offset=2**64 - 512), "ACW-QC2-013"),
     "refcount table unaligned": (image(refcount_table_offset=1025), "ACW-QC2-014"),
     "snapshots unaligned": (image(nb_snapshots=1, snapshots_offset=1), "ACW-QC2-014"),
@@ -127,7 +128,7 @@ TABLES = {
     "a remainder": build_feature_names((FeatureName(0, 2, bytes(46)),)) + b"x",
     "kind 3": build_feature_names((FeatureName(3, 2, bytes(46)),)),
     "bit 64": build_feature_names((FeatureName(0, 64, bytes(46)),)),
-    "193 entries": build_feature_names((FeatureName(0, 2, bytes(46)),) * 193),
+    "193 entries, the last not looked at": bytes(48 * 192) + b"\xff" * 48,
 }
 WARNED = {
     case: (image(cluster_bits=14, extensions=(extension(NAMES, TABLES[case]),)), "ACW-QC2-009")
@@ -154,6 +155,7 @@ def test_warning_does_not_refuse(case: str) -> None:
         {"nb_snapshots": 0, "snapshots_offset": 1},
         {"refcount_order": 6},
         {"l1_size": 4, "size": 1},
+        {"l1_table_offset": 2560, "length": 2560 + 16},
         {"l1_size": 0, "l1_table_offset": 0, "size": 0},
     ],
 )

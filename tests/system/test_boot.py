@@ -90,7 +90,7 @@ def test_a_guest_makes_a_file_system_and_finds_it_again(tmp_path: Path) -> None:
     addcow_img("create", "-q", "-o", options, image, str(DISK))
     guest = Guest.make(tmp_path, CONTENT)
 
-    with served(image, tmp_path / "socket") as disk:
+    with served(image, tmp_path / "first.sock") as disk:
         first = guest.boot("fill", disk)
     assert first == {"before": sha256(backing, DISK), **FILES, "after": first["after"]}
     assert first["after"] != first["before"]
@@ -99,7 +99,7 @@ def test_a_guest_makes_a_file_system_and_finds_it_again(tmp_path: Path) -> None:
     with open_image(image) as opened:
         assert 0 < opened.allocated_units() < opened.units
 
-    with served(image, tmp_path / "socket") as disk:
+    with served(image, tmp_path / "second.sock") as disk:
         second = guest.boot("read", disk)
     assert second == {"before": first["after"], **FILES, "after": first["after"]}
     assert sha256(backing) == original
