@@ -225,8 +225,9 @@ class _Walk:
         """A file has two parts: a chain that comes back to a layer has no end, and is never followed."""
         message = f"{printable(file.path)} has another part in the chain already"
         own = layer is above and above.format == "add-cow"
-        rule = "ACW-CHN-001" if own or not layer or kind == "raw" else "ACW-CHN-002"
-        if layer and kind != "raw":
+        followed = kind in _READ
+        rule = "ACW-CHN-002" if layer and followed and not own else "ACW-CHN-001"
+        if layer and followed:
             raise BackingChainError(message, rule=rule)
         self._strict.broken(rule, message, kind=BackingChainError)
 

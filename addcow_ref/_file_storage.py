@@ -32,7 +32,9 @@ class FileStorage:
     an offset that nothing else looks at.
     """
 
-    def __init__(self, descriptor: int, path: bytes, *, writable: bool, confine: bytes | None, devices: bool) -> None:
+    def __init__(
+        self, descriptor: int, path: bytes, *, writable: bool, confine: bytes | None, devices: bool
+    ) -> None:
         status = os.fstat(descriptor)
         block = stat.S_ISBLK(status.st_mode)
         self.path = path
@@ -106,7 +108,9 @@ class FileStorage:
             except OSError as error:
                 raise self._failed(f"reading at byte {offset + done}", error) from error
             if not got:
-                message = f"{printable(self.path)} ends at byte {offset + done}, and was longer when it was opened"
+                message = (
+                    f"{printable(self.path)} ends at byte {offset + done}, and was longer when it was opened"
+                )
                 raise StorageError(message)
             done += got
 

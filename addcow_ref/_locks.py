@@ -48,7 +48,9 @@ def lock_file(descriptor: int, path: bytes, *, exclusive: bool) -> None:
         if error.errno in {errno.EAGAIN, errno.EACCES}:
             free = False
         else:
-            raise StorageError(f"{printable(path)} cannot be locked: {os.strerror(error.errno or 0)}") from error
+            raise StorageError(
+                f"{printable(path)} cannot be locked: {os.strerror(error.errno or 0)}"
+            ) from error
     if not free:
         _release(descriptor)
         raise ImageInUse(f"{printable(path)} is locked: another program has it open", path=path)
