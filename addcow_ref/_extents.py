@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from addcow_ref._disk import Disk
 
-__all__ = ["below", "disk_extents", "merged", "zero_extent"]
+__all__ = ["below", "disk_extents", "merged"]
 
 
 def disk_extents(disk: Disk, offset: int, length: int) -> Iterator[Extent]:
@@ -37,20 +37,13 @@ def _pieces(disk: Disk, offset: int, end: int) -> Iterator[Extent]:
 def below(disk: Disk, start: int, end: int) -> Iterator[Extent]:
     """The extents of a range as its clear units show it, not merged; depth 0 is the image."""
     backing = disk.backing
-    if backing is None:
-        yield zero_extent(start, end, 0, present=False)
-        return
-    inside = min(end, max(backing.size, start))
-    for extent in backing.extents(start, inside - start) if inside > start else ():
-        yield extent._replace(depth=extent.depth + 1)
+    inside = min(end, max(backing.size, start)) if backing else start
+    if backing and inside > start:
+        for extent in backing.extents(start, inside - start):
+            yield extent._replace(depth=extent.depth + 1)
     if inside < end:
-        # As QEMU has it: zeros beyond a backing file that is too short count as that file's.
-        yield zero_extent(inside, end, 1, present=True)
-
-
-def zero_extent(start: int, end: int, depth: int, *, present: bool) -> Extent:
-    """A range that nothing is stored for, and that reads as zeros."""
-    return Extent(start, end - start, depth, present, zero=True, data=False)
+        # As QEMU has it: what no layer has counts as this one's.
+        yield Extent(inside, end - inside, depth=0, present=False, zero=True, data=False)
 
 
 def merged(extents: Iterable[Extent]) -> Iterator[Extent]:

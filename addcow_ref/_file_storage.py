@@ -1,49 +1,69 @@
-"""A file of the file system as a storage."""
+"""Files of the real file system as storages.
+
+Reads and writes name their offset, so that threads do not disturb one another. `lseek` alone moves the
+description's offset, when it looks for holes and for the end; nothing else here depends on where that is.
+
+`FileStorage.read_into` and `FileStorage.write` are the project's most frequent calls: one system call each,
+and all that is unusual is left to functions of their own. Interrupted calls are repeated by the interpreter
+(PEP 475).
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import stat
-from functools import cache
-from typing import Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from addcow_ref._linux import PUNCH_HOLE, ZERO_RANGE, fallocate
+from addcow_ref._linux import PUNCH_HOLE, ZERO_RANGE, fallocate, identity_of, open_judged, open_refusal
 from addcow_ref._locks import lock_file
-from addcow_ref.storage import Identity, OpenFailed, OpenReason, ReadableBuffer, WritableBuffer
 from addcow_spec.errors import StorageError
 from addcow_spec.text import printable
 
+if TYPE_CHECKING:
+    from addcow_ref.storage import Identity, ReadableBuffer, WritableBuffer
+
 __all__ = ["FileStorage"]
 
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-_PSEUDO = ("/proc", "/sys", "/sys/kernel/debug", "/sys/kernel/tracing", "/sys/fs/cgroup")
-_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV, errno.EINVAL})
-_FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_IOV_MAX = os.sysconf("SC_IOV_MAX")
 _ZEROES = bytes(1 << 20)
-_MOST_BUFFERS = 512
+_CLOSED = -1
+
+# EINVAL: block devices want whole blocks. Where it says something else, writing zeros fails as well.
+_NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+# An offset that the kernel's type cannot hold never reaches the kernel.
+_FAILURES = (OSError, OverflowError)
+
+
+class _Names(NamedTuple):
+    """How a file's names are resolved."""
+
+    directory: bytes
+    root: bytes | None
+    allow_block_devices: bool
 
 
 class FileStorage:
-    """An open file; see `Storage`. Use `open_path`.
+    """One open file. Made by `open_path`, `adopt` and `open`; see `Storage` for the promises.
 
-    All reading and writing is positional, so that threads need no lock; what seeks, the search for holes, moves
-    an offset that nothing else looks at.
+    Closing it while another thread uses it is the owner's mistake: the descriptor's number may be another
+    file's by then.
     """
 
+    __slots__ = ("_fd", "_names", "identity", "path", "writable")
+
     def __init__(
-        self, descriptor: int, path: bytes, *, writable: bool, confine: bytes | None, devices: bool
+        self, descriptor: int, path: bytes, identity: Identity, names: _Names, *, writable: bool
     ) -> None:
-        status = os.fstat(descriptor)
-        block = stat.S_ISBLK(status.st_mode)
         self.path = path
+        self.identity = identity
         self.writable = writable
-        self.identity: Identity = (-1, status.st_rdev) if block else (status.st_dev, status.st_ino)
-        self._descriptor = descriptor
-        self._confine = confine
-        self._devices = devices
-        self._closed = False
+        self._fd = descriptor
+        self._names = names
+
+    # --- opening
 
     @classmethod
     def open_path(
@@ -53,180 +73,260 @@ class FileStorage:
         writable: bool = False,
         confine: bytes | None = None,
         allow_block_devices: bool = False,
-    ) -> Self:
-        """Open the regular file, or where that is allowed the block device, that ``path`` leads to.
+    ) -> FileStorage:
+        """Open a regular file whose path may be hostile: nothing blocks, no driver is run.
 
-        The path is pinned first, without opening what it leads to: no FIFO is waited for and no driver runs.
-        What it is, and where, is then judged on the pinned file, and that very file is opened.
+        Args:
+            path: the path, symbolic links followed. Names are resolved from its directory as it is now, even
+                if the working directory changes later.
+            writable: whether to open it for writing.
+            confine: a directory; this file, and all that it names, must lie beneath it.
+            allow_block_devices: whether a block device will do, here and for all that it names.
 
         Raises:
-            OpenFailed: with the reason.
+            OpenFailed: ABSENT, UNREADABLE, IRREGULAR (no regular file, or one of a pseudo file system) or
+                OUTSIDE of ``confine``.
             StorageError: descriptors or memory ran out.
         """
-        pin = -1
-        try:
-            pin = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            _judge(pin, path, confine, allow_block_devices)
-            descriptor = os.open(b"/proc/self/fd/%d" % pin, _FLAGS | (os.O_RDWR if writable else os.O_RDONLY))
-        except (OSError, ValueError) as error:
-            if confine is not None and pin < 0 and not _is_beneath(os.path.realpath(path), confine):
-                raise _outside(path, confine) from error
-            raise _refused(path, error) from error
-        finally:
-            if pin >= 0:
-                os.close(pin)
-        return cls(descriptor, path, writable=writable, confine=confine, devices=allow_block_devices)
+        names = _names(path, confine, allow_block_devices=allow_block_devices)
+        return cls._opened(path, path, names, writable=writable)
 
     @classmethod
-    def adopt(cls, descriptor: int, path: bytes, *, confine: bytes | None = None) -> Self:
-        """Take over a descriptor that is open for reading and writing."""
-        return cls(descriptor, path, writable=True, confine=confine, devices=False)
+    def adopt(cls, descriptor: int, path: bytes, *, confine: bytes | None = None) -> FileStorage:
+        """Take over the descriptor of a file that the caller made at ``path``.
 
-    def length(self) -> int:
-        """The file's present length; that of a block device is its size."""
+        Args:
+            descriptor: it is closed with the storage, and also if this fails.
+            path: names are resolved from its directory.
+            confine: as in `open_path`, for what the file names.
+
+        Raises:
+            OpenFailed, StorageError: the system failed.
+        """
         try:
-            status = os.fstat(self._descriptor)
-            if stat.S_ISBLK(status.st_mode):
-                return os.lseek(self._descriptor, 0, os.SEEK_END)
+            names = _names(path, confine, allow_block_devices=False)
+            writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+            return cls(descriptor, path, identity_of(os.fstat(descriptor)), names, writable=writable)
+        except (OSError, StorageError) as error:
+            with suppress(OSError):
+                os.close(descriptor)
+            if isinstance(error, OSError):
+                raise open_refusal(path, error) from error
+            raise
+
+    def open(self, name: bytes, *, writable: bool = False) -> FileStorage:
+        """Open the file that this one calls ``name``; confined as this one is.
+
+        Raises:
+            OpenFailed, StorageError: as `open_path`.
+        """
+        full = os.path.join(self._names.directory, name)
+        names = self._names._replace(directory=os.path.dirname(full))
+        path = os.path.join(os.path.dirname(self.path), name)
+        return self._opened(full, path, names, writable=writable)
+
+    @classmethod
+    def _opened(cls, full: bytes, path: bytes, names: _Names, *, writable: bool) -> FileStorage:
+        descriptor, identity = open_judged(
+            full,
+            path,
+            writable=writable,
+            root=names.root,
+            allow_block_devices=names.allow_block_devices,
+        )
+        return cls(descriptor, path, identity, names, writable=writable)
+
+    def close(self) -> None:
+        """Close the file, which ends its lock; a second call does nothing.
+
+        Raises:
+            StorageError: the file system failed; the file is closed all the same.
+        """
+        descriptor, self._fd = self._fd, _CLOSED
+        if descriptor == _CLOSED:
+            return
+        try:
+            os.close(descriptor)
         except OSError as error:
-            raise self._failed("asking for the length", error) from error
-        return status.st_size
+            raise self._failed("closing it", error) from error
+
+    def lock(self, *, exclusive: bool) -> None:
+        """Lock the file against other openers, QEMU among them, until `close`. Once for each storage.
+
+        Raises:
+            ImageInUse: another opener excludes this one (ACW-DYN-014).
+            StorageError: the file system has no locks.
+        """
+        lock_file(self._fd, self.path, exclusive=exclusive)
+
+    # --- reading
 
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
-        """Fill ``buffer``; see `Storage.read_into`."""
+        """Fill ``buffer`` from ``offset``.
+
+        Raises:
+            StorageError: reading failed, or the file ends before.
+        """
         try:
-            done = os.preadv(self._descriptor, (buffer,), offset)
-        except OSError as error:
-            raise self._failed(f"reading at byte {offset}", error) from error
+            done = os.preadv(self._fd, (buffer,), offset)
+        except _FAILURES as error:
+            raise self._failed(f"reading at byte {offset}", error) from _os_error(error)
         if done != len(buffer):
             self._read_rest(offset, memoryview(buffer).cast("B"), done)
 
     def _read_rest(self, offset: int, view: memoryview, done: int) -> None:
         while done < len(view):
             try:
-                got = os.preadv(self._descriptor, (view[done:],), offset + done)
-            except OSError as error:
-                raise self._failed(f"reading at byte {offset + done}", error) from error
+                got = os.preadv(self._fd, (view[done:],), offset + done)
+            except _FAILURES as error:
+                raise self._failed(f"reading at byte {offset + done}", error) from _os_error(error)
             if not got:
-                message = (
-                    f"{printable(self.path)} ends at byte {offset + done}, and was longer when it was opened"
-                )
-                raise StorageError(message)
+                missing = f"bytes up to {offset + len(view)} are missing"
+                raise StorageError(f"{printable(self.path)}: it shrank to {self.length()} bytes; {missing}")
             done += got
 
-    def write(self, offset: int, *buffers: ReadableBuffer) -> None:
-        """Write the buffers; see `Storage.write`."""
-        try:
-            done = os.pwritev(self._descriptor, buffers, offset)
-        except OSError as error:
-            raise self._failed(f"writing at byte {offset}", error) from error
-        if done != sum(map(len, buffers)):
-            self._write_rest(offset, b"".join(buffers), done)
+    def length(self) -> int:
+        """The file's present length, or the size of the block device.
 
-    def _write_rest(self, offset: int, data: bytes, done: int) -> None:
-        view = memoryview(data)
-        while done < len(view):
-            try:
-                done += os.pwrite(self._descriptor, view[done:], offset + done)
-            except OSError as error:
-                raise self._failed(f"writing at byte {offset + done}", error) from error
-
-    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
-        """Zero a range; see `Storage.write_zeroes`."""
-        if offset + length > self.length():
-            self.truncate(offset + length)
+        Raises:
+            StorageError: the file system failed.
+        """
         try:
-            fallocate(self._descriptor, PUNCH_HOLE if unmap else ZERO_RANGE, offset, length)
+            return os.lseek(self._fd, 0, os.SEEK_END)
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise self._failed(f"zeroing at byte {offset}", error) from error
-            for start in range(offset, offset + length, len(_ZEROES)):
-                self.write(start, _ZEROES[: offset + length - start])
-
-    def truncate(self, length: int) -> None:
-        """Cut or lengthen the file."""
-        try:
-            os.ftruncate(self._descriptor, length)
-        except OSError as error:
-            raise self._failed(f"changing the length to {length}", error) from error
-
-    def sync(self) -> None:
-        """Make everything durable; the length is part of what fdatasync covers."""
-        try:
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            raise self._failed("syncing", error) from error
+            raise self._failed("finding its end", error) from error
 
     def next_data(self, offset: int, end: int) -> int:
-        """See `Storage.next_data`; a file system without holes has data everywhere."""
-        return self._seek(offset, end, os.SEEK_DATA, offset)
+        """The first offset from ``offset`` on that may hold other than zeros; ``end`` without one before it.
+
+        Raises:
+            StorageError: the file system failed.
+        """
+        return self._seek(os.SEEK_DATA, offset, end, untold=offset)
 
     def next_hole(self, offset: int, end: int) -> int:
-        """See `Storage.next_hole`."""
-        return self._seek(offset, end, os.SEEK_HOLE, end)
+        """The first offset from ``offset`` on that is in a hole; ``end`` where none comes before it.
 
-    def _seek(self, offset: int, end: int, whence: int, unknown: int) -> int:
+        The file's end counts as a hole, what lies beyond it does not.
+
+        Raises:
+            StorageError: the file system failed.
+        """
+        return self._seek(os.SEEK_HOLE, offset, end, untold=end)
+
+    def _seek(self, whence: int, offset: int, end: int, *, untold: int) -> int:
+        """Where the kernel finds it; ``untold`` where all is data, as the file system tells no holes."""
         if offset >= end:
             return end
         try:
-            return min(os.lseek(self._descriptor, offset, whence), end)
+            return min(os.lseek(self._fd, offset, whence), end)
+        except OverflowError:
+            return end
         except OSError as error:
             if error.errno == errno.ENXIO:
                 return end
             if error.errno == errno.EINVAL:
-                return unknown
+                return untold
             raise self._failed(f"looking for holes at byte {offset}", error) from error
 
-    def lock(self, *, exclusive: bool) -> None:
-        """Lock the file; see `Storage.lock`."""
-        lock_file(self._descriptor, self.path, exclusive=exclusive)
+    # --- writing
 
-    def open(self, name: bytes, *, writable: bool = False) -> FileStorage:
-        """Open a file that this one names; confinement and block devices as for this one."""
-        path = os.path.join(os.path.dirname(self.path), name)
-        return type(self).open_path(
-            path, writable=writable, confine=self._confine, allow_block_devices=self._devices
-        )
+    def write(self, offset: int, *buffers: ReadableBuffer) -> None:
+        """Write the buffers one after the other from ``offset`` on.
 
-    def close(self) -> None:
-        """Close the file."""
-        if not self._closed:
-            self._closed = True
-            os.close(self._descriptor)
+        Raises:
+            StorageError: writing failed; some of it may be written.
+        """
+        try:
+            done = os.pwritev(self._fd, buffers[:_IOV_MAX], offset)
+        except _FAILURES as error:
+            raise self._failed(f"writing at byte {offset}", error) from _os_error(error)
+        if done != sum(map(len, buffers)):
+            self._write_rest(offset, [memoryview(buffer).cast("B") for buffer in buffers], done)
 
-    def _failed(self, doing: str, error: OSError) -> StorageError:
-        return StorageError(f"{printable(self.path)}: {doing} failed: {error.strerror}")
+    def _write_rest(self, offset: int, views: list[memoryview], done: int) -> None:
+        views.reverse()
+        while True:
+            offset += done
+            while views and done >= len(views[-1]):
+                done -= len(views.pop())
+            if not views:
+                return
+            views[-1] = views[-1][done:]
+            try:
+                done = os.pwritev(self._fd, views[: -_IOV_MAX - 1 : -1], offset)
+                if not done:
+                    # A kernel that takes nothing and gives no reason would be asked for ever.
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+            except _FAILURES as error:
+                raise self._failed(f"writing at byte {offset}", error) from _os_error(error)
+
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Make the range read as zeros; one that ends beyond the file's end lengthens the file.
+
+        Args:
+            offset: where to start.
+            length: in bytes.
+            unmap: whether to make a hole; else the room stays the file's own, as far as the file system can.
+
+        Raises:
+            StorageError: writing failed; some of it may be written.
+        """
+        if not length:
+            return
+        end = offset + length
+        if unmap and self.length() < end:
+            # A hole does not lengthen. Truncating would, but could cut off what another thread writes there.
+            self.write(end - 1, b"\0")
+        try:
+            fallocate(self._fd, PUNCH_HOLE if unmap else ZERO_RANGE, offset, length)
+        except OSError as error:
+            if error.errno not in _NO_FALLOCATE:
+                raise self._failed(f"writing zeros at byte {offset}", error) from error
+            for start in range(offset, end, len(_ZEROES)):
+                self.write(start, memoryview(_ZEROES)[: end - start])
+
+    def truncate(self, length: int) -> None:
+        """Cut the file to ``length`` bytes, or lengthen it by a hole.
+
+        Raises:
+            StorageError: the file system failed.
+        """
+        try:
+            os.ftruncate(self._fd, length)
+        except _FAILURES as error:
+            raise self._failed(f"setting its length to {length}", error) from _os_error(error)
+
+    def sync(self) -> None:
+        """Return when what was written is durable, and the length that is needed to read it.
+
+        Raises:
+            StorageError: it failed; what was written since the last sync may be lost.
+        """
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise self._failed("syncing it", error) from error
+
+    def _failed(self, action: str, error: OSError | OverflowError) -> StorageError:
+        return StorageError(f"{printable(self.path)}: {action} failed: {_os_error(error).strerror}")
 
 
-def _judge(pin: int, path: bytes, confine: bytes | None, devices: bool) -> None:  # noqa: FBT001 - private
-    if confine is not None and not _is_beneath(os.readlink(b"/proc/self/fd/%d" % pin), confine):
-        raise _outside(path, confine)
-    status = os.fstat(pin)
-    allowed = stat.S_ISREG(status.st_mode) or (stat.S_ISBLK(status.st_mode) and devices)
-    if not allowed or status.st_dev in _pseudo_devices():
-        message = f"{printable(path)} is no regular file"
-        raise OpenFailed(message, reason=OpenReason.IRREGULAR, path=path)
+def _names(path: bytes, confine: bytes | None, *, allow_block_devices: bool) -> _Names:
+    """How the names of a file at ``path`` are resolved, wherever the process goes.
+
+    Raises:
+        OpenFailed: the working directory or ``confine`` is out of reach.
+    """
+    directory = os.path.dirname(path)
+    try:
+        if not directory.startswith(b"/"):
+            directory = os.path.join(os.getcwdb(), directory)
+        root = None if confine is None else os.path.realpath(confine)
+    except OSError as error:
+        raise open_refusal(path, error) from error
+    return _Names(directory, root, allow_block_devices)
 
 
-def _outside(path: bytes, confine: bytes) -> OpenFailed:
-    message = f"{printable(path)} leads outside {printable(confine)}"
-    return OpenFailed(message, reason=OpenReason.OUTSIDE, path=path)
-
-
-def _refused(path: bytes, error: OSError | ValueError) -> StorageError:
-    if not isinstance(error, OSError):  # a NUL byte
-        return OpenFailed(f"{printable(path)} is no path", reason=OpenReason.ABSENT, path=path)
-    message = f"{printable(path)}: {error.strerror}"
-    if error.errno in _OURS:
-        return StorageError(message)
-    reason = OpenReason.ABSENT if error.errno in _ABSENT else OpenReason.UNREADABLE
-    return OpenFailed(message, reason=reason, path=path)
-
-
-def _is_beneath(path: bytes, directory: bytes) -> bool:
-    return path.startswith(os.path.realpath(directory).rstrip(b"/") + b"/")
-
-
-@cache
-def _pseudo_devices() -> frozenset[int]:
-    return frozenset(os.stat(path).st_dev for path in _PSEUDO if os.path.exists(path))
+def _os_error(error: OSError | OverflowError) -> OSError:
+    return error if isinstance(error, OSError) else OSError(errno.EFBIG, os.strerror(errno.EFBIG))

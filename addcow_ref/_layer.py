@@ -19,8 +19,8 @@ class Extent(NamedTuple):
         start: first byte of the range on the disk.
         length: its length in bytes, 1 or more.
         depth: layer that it is allocated in: 0 is the image itself, 1 its backing file and so on.
-        present: whether any layer has it; without one it reads as zeros, and depth is that of the lowest
-            layer.
+        present: whether any layer has it; without one it reads as zeros, and depth is that of the layer
+            whose backing file is missing or too short.
         zero: whether it is known to read as zeros.
         data: whether bytes are stored for it.
         compressed: whether they are stored compressed.

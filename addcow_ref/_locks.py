@@ -1,70 +1,83 @@
-"""Locks that other programs see: those that QEMU's file driver takes on raw files (ACW-DYN-014).
+"""Locks that QEMU looks at, too (ACW-DYN-014): which bytes stand for what, and who excludes whom.
 
-An opener holds a shared lock on the byte ``100 + i`` for each permission i that it has, and on ``200 + i`` for
-each that it does not share. Then it looks whether somebody else has what it does not share, or does not share
-what it has. Taking before looking leaves no moment in which two openers miss each other. The locks belong to
-the open file description, so that two openers of one process exclude each other too.
+QEMU's file driver locks single bytes of the file, each shared, by open file description: 100 + i for each
+permission i that an opener has, 200 + i for each that it does not share. Having them, it looks for locks of
+others that speak against it. So do we: whoever comes second sees the first, whichever of the two it is. Two
+that come at once may see each other, and then neither gets in.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
-import struct
+from enum import IntEnum
+from typing import NamedTuple
 
+from addcow_ref._linux import is_byte_locked, lock_byte, unlock_bytes
 from addcow_spec.errors import ImageInUse, StorageError
 from addcow_spec.text import printable
 
-__all__ = ["lock_file"]
+__all__ = ["in_use", "lock_file"]
 
-_HAVE, _REFUSE = 100, 200
-_READ, _WRITE, _REWRITE, _RESIZE = range(4)
+_HAS = 100
+_REFUSES = 200
+_END = 300
 
-_GET, _SET = 36, 37  # F_OFD_GETLK, F_OFD_SETLK
-_FLOCK = struct.Struct("hhqqi4x")
 
-# What a reader and a writer have, and what they do not share.
-_READER = ((_READ,), (_WRITE, _RESIZE))
-_WRITER = ((_READ, _WRITE, _RESIZE), (_READ, _WRITE, _REWRITE, _RESIZE))
+class _Permission(IntEnum):
+    """QEMU's, by its number."""
+
+    READ = 0
+    WRITE = 1
+    WRITE_UNCHANGED = 2
+    RESIZE = 3
+
+
+class _Opener(NamedTuple):
+    """What an opener does to a file, and what it lets nobody else do."""
+
+    has: tuple[_Permission, ...]
+    refuses: tuple[_Permission, ...]
+
+
+_ALL_THAT_CHANGES = (_Permission.WRITE, _Permission.RESIZE)
+
+# Writing what is there already, as QEMU's streaming does, harms nobody. A writer lets nobody read: its bits
+# and clusters are in memory, and what a reader finds in the files is not one state of the disk.
+_READER = _Opener((_Permission.READ,), _ALL_THAT_CHANGES)
+_WRITER = _Opener((_Permission.READ, *_ALL_THAT_CHANGES), (_Permission.READ, *_ALL_THAT_CHANGES))
 
 
 def lock_file(descriptor: int, path: bytes, *, exclusive: bool) -> None:
-    """Take a writer's or a reader's locks; they last until the file is closed, or replaced by another call.
+    """Lock an open file, for as long as its description is open.
+
+    Args:
+        descriptor: the file.
+        path: its path, for messages.
+        exclusive: whether to be its writer, who excludes everybody; else a reader, who excludes writers.
 
     Raises:
-        ImageInUse: another opener has the file.
+        ImageInUse: another opener, of this process or any other, excludes this one. No lock is left.
         StorageError: the file system has no such locks.
     """
-    have, refuse = _WRITER if exclusive else _READER
+    opener = _WRITER if exclusive else _READER
     try:
-        for base, permissions in ((_HAVE, have), (_REFUSE, refuse)):
-            for permission in range(4):
-                kind = fcntl.F_RDLCK if permission in permissions else fcntl.F_UNLCK
-                _call(descriptor, _SET, kind, base + permission)
-        taken = [_HAVE + permission for permission in refuse] + [_REFUSE + permission for permission in have]
-        free = all(_is_free(descriptor, byte) for byte in taken)
+        if not _take(descriptor, opener):
+            unlock_bytes(descriptor, _HAS, _END - _HAS)
+            raise in_use(path)
     except OSError as error:
-        if error.errno in {errno.EAGAIN, errno.EACCES}:
-            free = False
-        else:
-            raise StorageError(
-                f"{printable(path)} cannot be locked: {os.strerror(error.errno or 0)}"
-            ) from error
-    if not free:
-        _release(descriptor)
-        raise ImageInUse(f"{printable(path)} is locked: another program has it open", path=path)
+        raise StorageError(f"{printable(path)}: it cannot be locked: {error.strerror}") from error
 
 
-def _release(descriptor: int) -> None:
-    for base in (_HAVE, _REFUSE):
-        _call(descriptor, _SET, fcntl.F_UNLCK, base, 4)
+def in_use(path: bytes) -> ImageInUse:
+    """The error that says so."""
+    return ImageInUse(f"{printable(path)} is in use: another opener has it locked", path=path)
 
 
-def _is_free(descriptor: int, byte: int) -> bool:
-    kind: int = _FLOCK.unpack(_call(descriptor, _GET, fcntl.F_WRLCK, byte))[0]
-    return kind == fcntl.F_UNLCK
-
-
-def _call(descriptor: int, command: int, kind: int, start: int, length: int = 1) -> bytes:
-    return fcntl.fcntl(descriptor, command, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
+def _take(descriptor: int, opener: _Opener) -> bool:
+    """Lock first and look afterwards: of two that did it the other way round, neither would see the other."""
+    own = [_HAS + permission for permission in opener.has]
+    own += [_REFUSES + permission for permission in opener.refuses]
+    against = [_REFUSES + permission for permission in opener.has]
+    against += [_HAS + permission for permission in opener.refuses]
+    return all(lock_byte(descriptor, at) for at in own) and not any(
+        is_byte_locked(descriptor, at) for at in against
+    )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from addcow_ref._qcow2 import Qcow2Layer, read_qcow2_header
 from addcow_ref._raw import RawLayer
+from addcow_ref.memory import MemoryFiles, MemoryStorage
 from addcow_spec.codec import build_feature_names, build_qcow2
-from addcow_spec.errors import StorageError
 from addcow_spec.model import ExtensionType, FeatureName, Qcow2Extension, Qcow2Header
 
 if TYPE_CHECKING:
@@ -25,36 +25,24 @@ ROOM = 5 * 512
 EXTERNAL_DATA = FeatureName(0, 2, b"external data file".ljust(46, b"\0"))
 
 
-class Bytes:
-    """A file in memory that is only read; ``reads`` has offset and length of each read."""
-
-    identity = (0, 0)
-    writable = False
+class Bytes(MemoryStorage):
+    """A file in memory; ``reads`` has offset and length of each read."""
 
     def __init__(self, data: bytes, path: bytes = b"disk.qcow2") -> None:
-        self.data = data
-        self.path = path
+        files = MemoryFiles()
+        made = files.create(path)
+        made.write(0, data)
+        super().__init__(files, made._file, path, writable=True)
         self.reads: list[tuple[int, int]] = []
         self.closed = False
 
-    def length(self) -> int:
-        return len(self.data)
-
     def read_into(self, offset: int, buffer: Any) -> None:
-        end = offset + len(buffer)
         self.reads.append((offset, len(buffer)))
-        if offset < 0 or end > len(self.data):
-            raise StorageError("it shrank")
-        buffer[:] = self.data[offset:end]
-
-    def next_data(self, offset: int, _end: int) -> int:
-        return offset
-
-    def next_hole(self, _offset: int, end: int) -> int:
-        return end
+        super().read_into(offset, buffer)
 
     def close(self) -> None:
         self.closed = True
+        super().close()
 
 
 def extension(kind: int, data: bytes) -> Qcow2Extension:

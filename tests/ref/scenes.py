@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from addcow_conformance.checker import CheckOptions, check_image
 from addcow_ref import create_image, open_image
 from addcow_ref.memory import MemoryFiles
-
-# from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
+from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
 from addcow_spec.codec import parse_header
 from addcow_spec.geometry import Geometry
 from addcow_spec.model import Revision

@@ -6,16 +6,22 @@ import json
 import os
 import random
 import subprocess
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from addcow_ref._extents import merged
+from addcow_ref._file_storage import FileStorage
 from addcow_ref._layer import Extent, Layer
 from addcow_ref._qcow2 import Qcow2Layer, qcow2_reference, read_qcow2_header
 from addcow_ref._raw import RawLayer
 from addcow_spec.errors import InvalidImage, UnsupportedImage
-from tests.ref.qcow2_images import Bytes, compressed_entry, content, deflated, image, read
+from tests.ref.qcow2_images import compressed_entry, content, deflated, image, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.system
 
@@ -71,9 +77,16 @@ def writes(cluster: int, seed: int, *, size: int = DISK, packed: bool = True) ->
 # --- reading what QEMU wrote
 
 
-def opened(path: Path) -> Layer:
+@contextmanager
+def opened(path: Path) -> Iterator[Layer]:
     """The layer of a file and those below it, by what the headers say."""
-    file = Bytes(path.read_bytes(), os.fsencode(path))
+    with ExitStack() as files:
+        yield layer_of(path, files)
+
+
+def layer_of(path: Path, files: ExitStack) -> Layer:
+    file = FileStorage.open_path(os.fsencode(path))
+    files.callback(file.close)
     if path.suffix == ".raw":
         return RawLayer(file)
     header, notes = read_qcow2_header(file)
@@ -83,7 +96,7 @@ def opened(path: Path) -> Layer:
         return Qcow2Layer(file, header, None)
     below = path.parent / os.fsdecode(reference.name)
     assert reference.format == below.suffix[1:].encode()
-    return Qcow2Layer(file, header, opened(below))
+    return Qcow2Layer(file, header, layer_of(below, files))
 
 
 def assert_reads_as_qemu(path: Path) -> None:
@@ -91,15 +104,15 @@ def assert_reads_as_qemu(path: Path) -> None:
     copy = path.with_suffix(".copy")
     qemu("qemu-img", "convert", "-O", "raw", path, copy)
     disk = copy.read_bytes()
-    layer = opened(path)
-    assert layer.size == len(disk)
-    assert read(layer, 0, len(disk)) == disk
     dice = random.Random(len(disk))  # noqa: S311 - the same ranges in every run
-    for _ in range(60):
-        start = dice.randrange(len(disk))
-        length = dice.randrange(min(200_000, len(disk) - start) + 1)
-        assert read(layer, start, length) == disk[start : start + length]
-    assert_extents_as_qemu(path, layer)
+    with opened(path) as layer:
+        assert layer.size == len(disk)
+        assert read(layer, 0, len(disk)) == disk
+        for _ in range(60):
+            start = dice.randrange(len(disk))
+            length = dice.randrange(min(200_000, len(disk) - start) + 1)
+            assert read(layer, start, length) == disk[start : start + length]
+        assert_extents_as_qemu(path, layer)
 
 
 def assert_extents_as_qemu(path: Path, layer: Layer) -> None:
@@ -135,9 +148,9 @@ def test_over_a_raw_file_that_ends_inside_a_sector(tmp_path: Path) -> None:
     base = assorted(tmp_path / "base.raw", MIB + 77)
     top = create(tmp_path / "top.qcow2", 2 * MIB, backing="base.raw")
     disk = base.read_bytes().ljust(2 * MIB, b"\0")
-    layer = opened(top)
-    assert read(layer, MIB - 1000, 2000) == disk[MIB - 1000 : MIB + 1000]
-    assert read(layer, 0, 2 * MIB) == disk
+    with opened(top) as layer:
+        assert read(layer, MIB - 1000, 2000) == disk[MIB - 1000 : MIB + 1000]
+        assert read(layer, 0, 2 * MIB) == disk
 
 
 @every_kind
@@ -147,10 +160,10 @@ def test_compressed(tmp_path: Path, cluster: int, compat: str) -> None:
     options = f"cluster_size={cluster},compat={compat}"
     made = tmp_path / "made.qcow2"
     qemu("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", options, source, made)
-    layer = opened(made)
-    assert any(extent.compressed for extent in layer.extents(0, DISK))
+    with opened(made) as layer:
+        assert any(extent.compressed for extent in layer.extents(0, DISK))
+        assert read(layer, 0, DISK) == source.read_bytes()
     assert_reads_as_qemu(made)
-    assert read(layer, 0, DISK) == source.read_bytes()
 
 
 @every_kind
@@ -225,8 +238,8 @@ def test_refused_by_name(tmp_path: Path, monkeypatch, case: str) -> None:
     stated = ",".join(f"{name}={value}" for name, value in options.items())
     key = "secret,id=key,data=secret"
     qemu("qemu-img", "create", "-q", "--object", key, "-f", "qcow2", "-o", stated, "disk.qcow2", MIB)
-    with pytest.raises(UnsupportedImage) as caught:
-        opened(tmp_path / "disk.qcow2")
+    with pytest.raises(UnsupportedImage) as caught, opened(tmp_path / "disk.qcow2"):
+        pass
     assert caught.value.rule == broken
     assert case in str(caught.value)
 
@@ -245,8 +258,8 @@ def test_file_that_was_cut_short(tmp_path: Path) -> None:
     # Reading gives zeros for what was 5, checking finds it.
     qemu("qemu-img", "convert", "-O", "raw", path, tmp_path / "copy")
     qemu("qemu-img", "check", path, status=2)
-    with pytest.raises(InvalidImage) as caught:
-        read(opened(path), 0, 128 << 10)
+    with opened(path) as layer, pytest.raises(InvalidImage) as caught:
+        read(layer, 0, 128 << 10)
     assert caught.value.rule == "ACW-QC2-017"
 
 
@@ -257,4 +270,5 @@ def test_window_of_32_kib(tmp_path: Path) -> None:
     entries = {0: compressed_entry(16, 5 << 16, len(packed))}
     path.write_bytes(image(entries, parts={5 << 16: packed}, cluster_bits=16, size=65536))
     assert_reads_as_qemu(path)
-    assert read(opened(path), 0, 65536) == cluster
+    with opened(path) as layer:
+        assert read(layer, 0, 65536) == cluster
