@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from addcow_ref._disk import Disk
 
-__all__ = ["below", "disk_extents", "merged"]
+__all__ = ["below", "disk_extents", "merged", "zero_extent"]
 
 
 def disk_extents(disk: Disk, offset: int, length: int) -> Iterator[Extent]:
@@ -43,7 +43,12 @@ def below(disk: Disk, start: int, end: int) -> Iterator[Extent]:
             yield extent._replace(depth=extent.depth + 1)
     if inside < end:
         # As QEMU has it: what no layer has counts as this one's.
-        yield Extent(inside, end - inside, depth=0, present=False, zero=True, data=False)
+        yield zero_extent(inside, end, 0, present=False)
+
+
+def zero_extent(start: int, end: int, depth: int, *, present: bool) -> Extent:
+    """A range that nothing is stored for, and that reads as zeros."""
+    return Extent(start, end - start, depth, present, zero=True, data=False)
 
 
 def merged(extents: Iterable[Extent]) -> Iterator[Extent]:
