@@ -104,7 +104,9 @@ class Image:
         Raises:
             StorageError: reading the bitmap failed.
         """
-        return self._disk.bitmap.count()
+        with self._disk.gate:
+            self._disk.check_range(0, 0)
+            return self._disk.bitmap.count()
 
     # --- requests
 
@@ -185,7 +187,8 @@ class Image:
         Raises:
             UsageError: the size is negative, no multiple of 512 in v4 and v6 (ACW-SIZ-007), or too large for
                 the format; or the image is open for reading only.
-            StorageError: it failed; the size is the old one.
+            StorageError: it failed; the size is the old one, or the new one where a shrunk disk was cut already
+                and only making that durable failed.
         """
         resize_disk(self._disk, size)
 
@@ -201,7 +204,7 @@ class Image:
         Progress is made durable from time to time, so that a stream that is cut off goes on where it was.
 
         Args:
-            limit: bytes a second to copy at most.
+            limit: bytes a second to copy at most, 1 or more; None for as fast as it goes.
             progress: told the number of units that are set and of all units, now and then.
             stop: asked now and then whether to stop early.
 
@@ -209,7 +212,7 @@ class Image:
             Whether every bit is set.
 
         Raises:
-            UsageError: the image is open for reading only.
+            UsageError: the image is open for reading only, or the limit is below 1.
             StorageError: reading or writing failed; what was copied stays.
         """
         return stream_disk(self._disk, limit=limit, progress=progress, stop=stop)

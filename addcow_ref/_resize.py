@@ -4,7 +4,8 @@ The size is the image file's length, and in v4 and v6 a field of the header besi
 order that leaves the image sound after each of them, as far as the revision allows
 (`spec/07-crash-consistency.md`): the bitmap is complete before the disk grows, and is cut only after the disk
 has shrunk. In v4 and v6 the field is the last to grow and the first to shrink; between the two writes
-ACW-SIZ-006 is broken in any order. When a step fails, those before it are undone.
+ACW-SIZ-006 is broken in any order. When a step fails, those before it are undone; only what is cut off the
+image file cannot be had back, so that from there on the size is the new one.
 """
 
 from __future__ import annotations
@@ -49,33 +50,47 @@ def resize_disk(disk: Disk, size: int) -> None:
         if new == old:
             return
         disk.make_durable()
-        with ExitStack() as undo:
-            if size > old.virtual_size:
-                _grow(disk, old, new, undo)
-            else:
-                _shrink(disk, old, new, undo)
-            undo.pop_all()
-        disk.adopt(new)
+        change = _grow if size > old.virtual_size else _shrink
+        change(disk, old, new)
+
+
+def _grow(disk: Disk, old: Geometry, new: Geometry) -> None:
+    with ExitStack() as undo:
+        undo.callback(disk.file.truncate, old.bitmap_end)
+        # Whatever follows the bitmap must not become bits, nor the unused bits of its last byte.
+        disk.file.truncate(old.bitmap_end)
         disk.file.truncate(new.bitmap_end)
+        _clear_after(disk, old, undo)
         disk.sync_bits()
+        undo.pop_all()
+        undo.callback(_cut_again, disk, old)
+        disk.image_file.truncate(new.virtual_size)
+        disk.sync_data()
+        _store_size(disk, old, new, undo)
+        undo.pop_all()
+    disk.adopt(new)
 
 
-def _grow(disk: Disk, old: Geometry, new: Geometry, undo: ExitStack) -> None:
-    # Whatever follows the bitmap must not become bits, nor the unused bits of its last byte.
-    undo.callback(disk.file.truncate, old.bitmap_end)
+def _cut_again(disk: Disk, old: Geometry) -> None:
+    """Undo growing. While the image file may be long after a crash, the bitmap has to be."""
+    disk.image_file.truncate(old.virtual_size)
+    disk.sync_data()
     disk.file.truncate(old.bitmap_end)
+
+
+def _shrink(disk: Disk, old: Geometry, new: Geometry) -> None:
+    with ExitStack() as undo:
+        # The bits that are set again vouch for data that was flushed.
+        undo.callback(disk.sync_bits)
+        _clear_after(disk, new, undo)
+        disk.sync_bits()
+        _store_size(disk, old, new, undo)
+        disk.image_file.truncate(new.virtual_size)
+        undo.pop_all()
+    disk.adopt(new)
+    disk.sync_data()
     disk.file.truncate(new.bitmap_end)
-    _clear_after(disk, old, undo)
     disk.sync_bits()
-    _set_length(disk, old, new, undo)
-    _store_size(disk, old, new, undo)
-
-
-def _shrink(disk: Disk, old: Geometry, new: Geometry, undo: ExitStack) -> None:
-    _clear_after(disk, new, undo)
-    disk.sync_bits()
-    _store_size(disk, old, new, undo)
-    _set_length(disk, old, new, undo)
 
 
 def _clear_after(disk: Disk, geometry: Geometry, undo: ExitStack) -> None:
@@ -88,13 +103,6 @@ def _clear_after(disk: Disk, geometry: Geometry, undo: ExitStack) -> None:
         undo.callback(disk.file.write, geometry.bitmap_end - 1, bytes(last))
         last[0] &= ~geometry.trailing_mask & 0xFF
         disk.file.write(geometry.bitmap_end - 1, last)
-
-
-def _set_length(disk: Disk, old: Geometry, new: Geometry, undo: ExitStack) -> None:
-    if new.virtual_size > old.virtual_size:
-        undo.callback(disk.image_file.truncate, old.virtual_size)
-    disk.image_file.truncate(new.virtual_size)
-    disk.sync_data()
 
 
 def _store_size(disk: Disk, old: Geometry, new: Geometry, undo: ExitStack) -> None:

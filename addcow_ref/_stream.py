@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_ref._extents import below
 from addcow_ref._zero import is_zero
+from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from addcow_ref._bitmap import Bitmap
     from addcow_ref._disk import Disk
 
 __all__ = ["stream_disk"]
@@ -43,6 +45,8 @@ def stream_disk(
     stop: Callable[[], bool] | None,
 ) -> bool:
     """Stream the disk; see `Image.stream`."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"a limit is 1 byte a second or more, not {limit}")
     return _Stream(disk, limit, progress, stop).run()
 
 
@@ -58,7 +62,9 @@ class _Stream:
         self._limit = limit
         self._progress = progress
         self._stop = stop or (lambda: False)
+        self._bitmap: Bitmap | None = None
         self._set = 0
+        self._units = 0
         self._copied = 0
         self._unflushed = 0
         self._buffer = memoryview(bytearray(_PIECE))
@@ -66,11 +72,14 @@ class _Stream:
 
     def run(self) -> bool:
         disk = self._disk
-        self._set = disk.bitmap.count() if self._progress else 0
         unit = 0
         while not self._stop():
             with disk.gate:
                 disk.check_writable()
+                if disk.bitmap is not self._bitmap:
+                    # The first time, and after a resize, which may have brought clear units anywhere.
+                    self._begin()
+                    unit = 0
                 piece = self._next_piece(unit)
                 if piece is not None:
                     self._copy(piece)
@@ -78,6 +87,7 @@ class _Stream:
                 disk.flush()
                 self._unflushed = 0
             if piece is None:
+                self._set = self._units  # others set bits, too
                 self._tell()
                 return True
             unit = piece.stop
@@ -86,10 +96,14 @@ class _Stream:
         disk.flush()
         return False
 
+    def _begin(self) -> None:
+        self._bitmap = self._disk.bitmap
+        self._units = self._disk.geometry.units
+        self._set = self._bitmap.count() if self._progress else 0
+
     def _next_piece(self, unit: int) -> _Piece | None:
         """The next clear units from ``unit`` on, no more than are done in one go."""
-        units = self._disk.geometry.units
-        for first, stop, is_set in self._disk.bitmap.runs(unit, units):
+        for first, stop, is_set in self._disk.bitmap.runs(unit, self._units):
             if not is_set:
                 return self._cut(first, stop)
         return None
@@ -136,7 +150,7 @@ class _Stream:
 
     def _tell(self) -> None:
         if self._progress:
-            self._progress(self._set, self._disk.geometry.units)
+            self._progress(self._set, self._units)
 
     def _pace(self) -> None:
         """Wait until the limit allows what was copied so far; a stop is seen meanwhile."""

@@ -33,14 +33,23 @@ PINNED = {
         "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
         "load_vectors materialize vector_schema"
     ),
-    "addcow_spec.text": "printable quantity",
+    "addcow_ref": (
+        "Extent FileStorage Image Layer LayerInfo Note OpenFailed OpenReason Storage create_image "
+        "finalize_image open_image open_layer"
+    ),
+    "addcow_ref.memory": "MemoryFiles MemoryStorage",
+    "addcow_ref.storage": "Identity OpenFailed OpenReason ReadableBuffer Storage WritableBuffer",
+    "addcow_ref.testing": (
+        "Event FaultPlan FaultyStorage Operation RecordingStorage SyncEvent TruncateEvent WriteEvent ZeroEvent"
+    ),
     "addcow_spec": "",
+    "addcow_spec.text": "printable quantity",
     "addcow_spec.codec": (
         "HEADER_LENGTH LAYOUTS QCOW2_CLUSTER_BITS QCOW2_MAX_EXTENSIONS build_feature_names build_header "
         "build_qcow2 parse_feature_names parse_header parse_qcow2 qcow2_backing_name versions"
     ),
     "addcow_spec.errors": (
-        "AddCowError BackingChainError ImageError InvalidImage MalformedImage StorageError "
+        "AddCowError BackingChainError ImageError ImageInUse InvalidImage MalformedImage StorageError "
         "UnsupportedImage UsageError"
     ),
     "addcow_spec.exports": "exports",

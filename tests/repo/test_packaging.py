@@ -80,9 +80,11 @@ def test_unpacked_wheel_runs(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
         assert len(result.stdout.splitlines()) > 40
 
 
-def test_wheel_names_the_command(wheel: zipfile.ZipFile) -> None:
+def test_wheel_names_the_commands(wheel: zipfile.ZipFile) -> None:
     (entry_points,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-    assert "addcow-check = addcow_conformance._start:addcow_check" in wheel.read(entry_points).decode()
+    text = wheel.read(entry_points).decode()
+    for name, target in PROJECT["project"]["scripts"].items():
+        assert f"{name} = {target}" in text
 
 
 @pytest.mark.parametrize("requirement", OTHERS, ids=str)
