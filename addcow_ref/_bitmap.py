@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bitarray import bitarray
 
+from addcow_spec.errors import StorageError
 from addcow_spec.geometry import Geometry, ceil_div
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Bitmap:
         Neighbouring runs may be equal where a page ends.
 
         Raises:
-            StorageError: reading or writing back a page failed.
+            StorageError: reading failed.
         """
         while first < stop:
             index, bit = divmod(first, PAGE_BITS)
@@ -92,7 +93,7 @@ class Bitmap:
                     yield first, clear, False
                     first = clear
                     continue
-                page = self._page(index)
+                page = self._page(index, looking=True)
             bits, base = page.bits, first - bit
             end = min(stop - base, PAGE_BITS)
             while bit < end:
@@ -197,11 +198,12 @@ class Bitmap:
             written = False
             try:
                 self._barrier()
-                self.unsynced = True
                 for index, data in copies:
                     self._file.write(self._offset + index * PAGE_SIZE, data)
                 written = True
             finally:
+                # Not before: a sync of the file that ran meanwhile covers only some of the batch.
+                self.unsynced = True
                 with self._lock:
                     for _, page in batch:
                         page.writing = False
@@ -210,8 +212,11 @@ class Bitmap:
 
     # --- pages
 
-    def _page(self, index: int) -> Page:
-        """The page, read from the file if it is not in the cache."""
+    def _page(self, index: int, *, looking: bool = False) -> Page:
+        """The page, read from the file if it is not in the cache.
+
+        Where no page can leave the cache, as none can be written, one that is not kept will do for looking.
+        """
         page = self.pages.get(index)
         while page is None:
             with self._lock:
@@ -219,7 +224,12 @@ class Bitmap:
                 if page is None and (len(self.pages) < self._capacity or self._evict()):
                     page = self.pages[index] = self._load(index)
             if page is None:
-                self.write_back()
+                try:
+                    self.write_back()
+                except StorageError:
+                    if not looking:
+                        raise
+                    return self._load(index)
         page.used = True
         return page
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Literal, Self
 
 from addcow_ref._chain import Options, check_chain, open_named
@@ -25,6 +25,7 @@ __all__ = ["create_image", "sync_directory"]
 
 _LONGEST_OLD_NAME = 1024
 _LONGEST_NAME = 4059
+_LAST_NAME_OFFSET = 4094
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -54,9 +55,12 @@ def create_image(
             image file is no size for it.
         ImageError: a named file is missing, unreadable or has two parts; as `open_image`.
         ImageInUse: a named file is locked by a writer.
-        StorageError: writing failed. No new file is left behind.
+        StorageError: writing failed. No new file is left behind, unless all that failed was to make its name
+            durable. A storage is empty again.
     """
     names = (os.fsencode(image_file), os.fsencode(backing_file) if backing_file is not None else b"")
+    if backing_file is not None and not names[1]:
+        raise UsageError("the backing file's name is empty", rule="ACW-NAM-005")
     _check_names(names, backing_format, revision)
     if not isinstance(target, str | bytes | os.PathLike):
         if target.length():
@@ -64,6 +68,8 @@ def create_image(
         _write(target, names, backing_format, revision)
         return
     path = os.fsencode(target)
+    if b"\0" in path:
+        raise UsageError("a path holds no NUL byte")
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
     with _Draft(path, confine) as draft:
@@ -84,10 +90,15 @@ def _check_names(names: tuple[bytes, bytes], backing_format: str | None, revisio
         raise UsageError("an image file is needed", rule="ACW-NAM-006")
     if b"\0" in names[0] + names[1]:
         raise UsageError("a name holds a NUL byte", rule="ACW-NAM-007")
-    room = HeaderV10.LENGTH - HeaderV10.RESERVED_OFFSET
     longest = _LONGEST_NAME if revision is Revision.V10 else _LONGEST_OLD_NAME
-    if max(map(len, names)) > longest or (revision is Revision.V10 and sum(map(len, names)) > room):
+    if max(map(len, names)) > longest or (revision is Revision.V10 and not _have_room(*names)):
         raise UsageError(f"the names are too long for {revision}", rule="ACW-NAM-003")
+
+
+def _have_room(image: bytes, backing: bytes) -> bool:
+    """Whether the reserved field of v10 has room for both names, one after the other."""
+    start = HeaderV10.RESERVED_OFFSET + len(image)
+    return start + len(backing) <= HeaderV10.LENGTH and (not backing or start <= _LAST_NAME_OFFSET)
 
 
 def _header(names: tuple[bytes, bytes], backing_format: str | None, revision: Revision, size: int) -> Header:
@@ -124,12 +135,15 @@ def _write(
     finally:
         image_file.close()
     check_size(size, revision)
-    file.truncate(Geometry(revision, size).bitmap_end)
-    file.sync()
-    header = build_header(_header(names, backing_format, revision, size))
-    file.write(0, header)
-    file.sync()
-    return check_chain(file, Options(revision=revision))
+    with ExitStack() as undo:
+        undo.callback(file.truncate, 0)
+        file.truncate(Geometry(revision, size).bitmap_end)
+        file.sync()
+        file.write(0, build_header(_header(names, backing_format, revision, size)))
+        file.sync()
+        chain = check_chain(file, Options(revision=revision))
+        undo.pop_all()
+    return chain
 
 
 class _Draft:
@@ -143,7 +157,11 @@ class _Draft:
         except OSError as error:
             raise _failed(path, error) from error
         confine = None if confine is None else os.fsencode(confine)
-        self.file = FileStorage.adopt(descriptor, self._name, confine=confine)
+        try:
+            self.file = FileStorage.adopt(descriptor, self._name, confine=confine)
+        except StorageError:
+            os.unlink(self._name)
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -28,6 +28,7 @@ succeeds proves nothing. After one, the disk refuses to write and to flush until
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -148,14 +149,19 @@ class Disk:
             if self.size == _CLOSED:
                 return
             self.size = self._write_limit = _CLOSED
-            try:
+            with ExitStack() as files:
+                if self.backing is not None:
+                    files.callback(self.backing.close)
+                files.callback(self.file.close)
+                files.callback(self.image_file.close)
                 if self.writable:
                     self.make_durable()
-            finally:
-                self.image_file.close()
-                self.file.close()
-                if self.backing is not None:
-                    self.backing.close()
+
+    def allocated_units(self) -> int:
+        """See `Image.allocated_units`."""
+        with self.gate:
+            self.check_range(0, 0)
+            return self.bitmap.count()
 
     def check_range(self, offset: int, length: int) -> None:
         """Refuse a range that is not on the disk.

@@ -13,15 +13,25 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from addcow_ref._linux import PUNCH_HOLE, ZERO_RANGE, fallocate, identity_of, open_judged, open_refusal
+from addcow_ref._linux import (
+    PUNCH_HOLE,
+    ZERO_RANGE,
+    directory_of,
+    fallocate,
+    identity_of,
+    open_judged,
+    open_refusal,
+)
 from addcow_ref._locks import lock_file
 from addcow_spec.errors import StorageError
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from addcow_ref.storage import Identity, ReadableBuffer, WritableBuffer
 
 __all__ = ["FileStorage"]
@@ -38,11 +48,21 @@ _FAILURES = (OSError, OverflowError)
 
 
 class _Names(NamedTuple):
-    """How a file's names are resolved."""
+    """How a file's names are resolved; the fields are arguments of `open_judged`."""
 
     directory: bytes
     root: bytes | None
     allow_block_devices: bool
+
+    def of(self, name: bytes) -> _Names:
+        """The same for the file called ``name``, wherever the process goes.
+
+        Raises:
+            OSError: its directory has gone.
+        """
+        if self.directory != b"." and b"/" not in name:
+            return self
+        return self._replace(directory=directory_of(name, self.directory))
 
 
 class FileStorage:
@@ -88,7 +108,7 @@ class FileStorage:
                 OUTSIDE of ``confine``.
             StorageError: descriptors or memory ran out.
         """
-        names = _names(path, confine, allow_block_devices=allow_block_devices)
+        names = _Names(b".", _real_root(confine), allow_block_devices)
         return cls._opened(path, path, names, writable=writable)
 
     @classmethod
@@ -103,16 +123,10 @@ class FileStorage:
         Raises:
             OpenFailed, StorageError: the system failed.
         """
-        try:
-            names = _names(path, confine, allow_block_devices=False)
+        with _kept(descriptor, path):
+            names = _Names(b".", _real_root(confine), allow_block_devices=False)
             writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
-            return cls(descriptor, path, identity_of(os.fstat(descriptor)), names, writable=writable)
-        except (OSError, StorageError) as error:
-            with suppress(OSError):
-                os.close(descriptor)
-            if isinstance(error, OSError):
-                raise open_refusal(path, error) from error
-            raise
+            return cls(descriptor, path, identity_of(os.fstat(descriptor)), names.of(path), writable=writable)
 
     def open(self, name: bytes, *, writable: bool = False) -> FileStorage:
         """Open the file that this one calls ``name``; confined as this one is.
@@ -120,21 +134,14 @@ class FileStorage:
         Raises:
             OpenFailed, StorageError: as `open_path`.
         """
-        full = os.path.join(self._names.directory, name)
-        names = self._names._replace(directory=os.path.dirname(full))
         path = os.path.join(os.path.dirname(self.path), name)
-        return self._opened(full, path, names, writable=writable)
+        return self._opened(name, path, self._names, writable=writable)
 
     @classmethod
-    def _opened(cls, full: bytes, path: bytes, names: _Names, *, writable: bool) -> FileStorage:
-        descriptor, identity = open_judged(
-            full,
-            path,
-            writable=writable,
-            root=names.root,
-            allow_block_devices=names.allow_block_devices,
-        )
-        return cls(descriptor, path, identity, names, writable=writable)
+    def _opened(cls, name: bytes, path: bytes, names: _Names, *, writable: bool) -> FileStorage:
+        descriptor, identity = open_judged(name, path, writable=writable, **names._asdict())
+        with _kept(descriptor, path):
+            return cls(descriptor, path, identity, names.of(name), writable=writable)
 
     def close(self) -> None:
         """Close the file, which ends its lock; a second call does nothing.
@@ -312,20 +319,29 @@ class FileStorage:
         return StorageError(f"{printable(self.path)}: {action} failed: {_os_error(error).strerror}")
 
 
-def _names(path: bytes, confine: bytes | None, *, allow_block_devices: bool) -> _Names:
-    """How the names of a file at ``path`` are resolved, wherever the process goes.
+def _real_root(confine: bytes | None) -> bytes | None:
+    """The directory to confine names to, as it is now.
 
     Raises:
-        OpenFailed: the working directory or ``confine`` is out of reach.
+        OpenFailed: it is out of reach.
     """
-    directory = os.path.dirname(path)
     try:
-        if not directory.startswith(b"/"):
-            directory = os.path.join(os.getcwdb(), directory)
-        root = None if confine is None else os.path.realpath(confine)
+        return None if confine is None else os.path.realpath(confine)
     except OSError as error:
+        raise open_refusal(confine or b"", error) from error
+
+
+@contextmanager
+def _kept(descriptor: int, path: bytes) -> Iterator[None]:
+    """Close the descriptor where what follows fails."""
+    try:
+        yield
+    except (OSError, StorageError) as error:
+        with suppress(OSError):
+            os.close(descriptor)
+        if isinstance(error, StorageError):
+            raise
         raise open_refusal(path, error) from error
-    return _Names(directory, root, allow_block_devices)
 
 
 def _os_error(error: OSError | OverflowError) -> OSError:

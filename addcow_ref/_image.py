@@ -106,7 +106,7 @@ class Image:
         """
         with self._disk.gate:
             self._disk.check_range(0, 0)
-            return self._disk.bitmap.count()
+            return self._disk.allocated_units()
 
     # --- requests
 
@@ -187,7 +187,7 @@ class Image:
         Raises:
             UsageError: the size is negative, no multiple of 512 in v4 and v6 (ACW-SIZ-007), or too large for
                 the format; or the image is open for reading only.
-            StorageError: it failed; the size is the old one, or the new one where a shrunk disk was cut already
+            StorageError: it failed; the size is the old one, or the new one where the disk was cut already
                 and only making that durable failed.
         """
         resize_disk(self._disk, size)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PUNCH_HOLE",
     "ZERO_RANGE",
+    "directory_of",
     "fallocate",
     "identity_of",
     "is_byte_locked",
@@ -68,13 +69,20 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 def open_judged(
-    path: bytes, shown: bytes, *, writable: bool, root: bytes | None, allow_block_devices: bool
+    path: bytes,
+    shown: bytes,
+    *,
+    directory: bytes,
+    writable: bool,
+    root: bytes | None,
+    allow_block_devices: bool,
 ) -> tuple[int, Identity]:
     """Open the regular file, or where allowed the block device, that ``path`` leads to.
 
     Args:
         path: the path to open, symbolic links followed.
         shown: the path for messages and for the error's ``path``.
+        directory: the path is relative to it.
         writable: whether to open it for writing, too.
         root: real path of the directory that the file must lie beneath; None for anywhere.
         allow_block_devices: whether a block device will do.
@@ -88,7 +96,7 @@ def open_judged(
     """
     if b"\0" in path:
         raise _refused(shown, OpenReason.ABSENT, "no file has a NUL byte in its name")
-    pin = _pin(path, shown, root)
+    pin = _pin(path, shown, directory, root)
     try:
         status = _judge(pin, shown, root, allow_block_devices=allow_block_devices)
         flags = _REOPEN | (os.O_RDWR if writable else os.O_RDONLY)
@@ -98,6 +106,19 @@ def open_judged(
         raise open_refusal(shown, error, absent=OpenReason.UNREADABLE) from error
     finally:
         os.close(pin)
+
+
+def directory_of(path: bytes, directory: bytes) -> bytes:
+    """Real path of the directory in which ``path``, relative to ``directory``, has its last component.
+
+    Raises:
+        OSError: it cannot be reached.
+    """
+    at = _open_at(os.path.dirname(path) or b".", os.O_PATH | os.O_DIRECTORY, directory)
+    try:
+        return os.readlink(_link(at))
+    finally:
+        os.close(at)
 
 
 def identity_of(status: os.stat_result) -> Identity:
@@ -121,14 +142,26 @@ def _refused(path: bytes, reason: OpenReason, detail: str) -> OpenFailed:
     return OpenFailed(f"{printable(path)}: {detail}", reason=reason, path=path)
 
 
-def _pin(path: bytes, shown: bytes, root: bytes | None) -> int:
+def _pin(path: bytes, shown: bytes, directory: bytes, root: bytes | None) -> int:
     try:
-        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+        return _open_at(path, os.O_PATH, directory)
     except OSError as error:
         # Whether something exists outside is nobody's business who is confined.
-        if error.errno not in _EXHAUSTED and not _beneath(_real_path(path), root):
+        where = _real_path(os.path.join(directory, path))
+        if error.errno not in _EXHAUSTED and not _beneath(where, root):
             raise _outside(shown, root) from error
         raise open_refusal(shown, error) from error
+
+
+def _open_at(path: bytes, flags: int, directory: bytes) -> int:
+    """Open from a directory: a name of full length would be too long with the directory before it."""
+    # An absolute name needs no directory, which may have gone.
+    start = b"/" if path.startswith(b"/") else directory
+    at = os.open(start, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 def _judge(pin: int, shown: bytes, root: bytes | None, *, allow_block_devices: bool) -> os.stat_result:
@@ -146,7 +179,7 @@ def _judge(pin: int, shown: bytes, root: bytes | None, *, allow_block_devices: b
 
 
 def _real_path(path: bytes) -> bytes:
-    """The path, its links followed as far as they go; empty, thus beneath nothing, if it changed meanwhile."""
+    """The path, its links followed as far as they go; empty, so beneath nothing, if it changed meanwhile."""
     try:
         return os.path.realpath(path)
     except OSError:

@@ -76,6 +76,7 @@ def _cut_again(disk: Disk, old: Geometry) -> None:
     disk.image_file.truncate(old.virtual_size)
     disk.sync_data()
     disk.file.truncate(old.bitmap_end)
+    disk.sync_bits()
 
 
 def _shrink(disk: Disk, old: Geometry, new: Geometry) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "about", "described"]
 
-# What to do about rules of behaviour; the catalogue speaks to who writes programs there, not to who runs them.
+# Of rules of behaviour the catalogue speaks to who writes programs; this is for who runs them.
 _ADVICE = {
     "ACW-BMP-004": "run addcow-img stream first",
     "ACW-DYN-007": "see the size with addcow-img info",
@@ -32,11 +32,14 @@ class Failure(click.ClickException):
     Args:
         message: what is wrong.
         status: the exit status.
+
+    Attributes:
+        status: the same.
     """
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
-        self.exit_code = status
+        self.status = status
 
 
 @contextmanager

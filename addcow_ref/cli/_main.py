@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from addcow_ref.cli._errors import Failure
 from addcow_ref.cli._terminal import open_closed_streams, say
 from addcow_spec import __version__
 from addcow_spec.text import printable
@@ -105,26 +106,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int | None = group.main(arguments, prog_name=_NAME, standalone_mode=False)
         sys.stdout.flush()
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else _NAME
-        say(f"{' '.join(error.format_message().split())} (see {path} --help)")
-        return _USAGE
-    except click.ClickException as error:
-        say(error.format_message())
-        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader has gone; nothing more can be said, and the flush at exit must not say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
-    except OSError as error:
-        say(f"{printable(os.fsencode(error.filename or '')) or 'output'}: {os.strerror(error.errno or 0)}")
-        return _FAILED
-    except Exception as error:  # noqa: BLE001 - a bug of ours is status 1 in one line
-        say(f"internal error: {type(error).__name__}: {error}")
-        return _FAILED
+    except Exception as error:  # noqa: BLE001 - a bug of ours is status 1 in one line, too
+        message, status = _told(error)
+        say(message)
     return status or 0
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit status."""
+    if isinstance(error, Failure):
+        return error.format_message(), error.status
+    if isinstance(error, click.ClickException):
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        path = context.command_path if context else _NAME
+        return f"{' '.join(error.format_message().split())} (see {path} --help)", _USAGE
+    if isinstance(error, OSError):
+        name = printable(os.fsencode(error.filename or "")) or "output"
+        return f"{name}: {os.strerror(error.errno or 0)}", _FAILED
+    return f"internal error: {type(error).__name__}: {error}", _FAILED
 
 
 def main() -> NoReturn:

@@ -76,12 +76,13 @@ def confine_option(command: _Command) -> _Command:
 
 
 def format_option(*formats: str, default: str | None = "add-cow") -> Callable[[_Command], _Command]:
-    """-f, qemu-img's option for the image's format; there is a choice only where more than one is read."""
+    """-f, qemu-img's option for the image's format; a value only where more than one is read."""
     return click.option(
         "-f",
         "image_format",
         type=click.Choice(formats or ["add-cow"]),
         default=default,
+        expose_value=bool(formats),
         help=f"Format of the image; {default} by default." if default else "Format; else found out.",
     )
 

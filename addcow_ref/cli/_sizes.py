@@ -29,13 +29,13 @@ def parse_size(text: str) -> int:
     """
     found = _HEXADECIMAL.fullmatch(text)
     digits, fraction, suffix = (found[1], "", found[2]) if found else _decimal(text)
-    multiple = 1 << 10 * _SUFFIXES.index(suffix.lower() or "b")
+    multiple: int = 1 << 10 * _SUFFIXES.index(suffix.lower() or "b")
     digits, fraction = digits.lstrip("0"), fraction.rstrip("0")[:_DIGITS]
     if fraction and multiple == 1:
         raise ValueError(f"{text} is no whole number of bytes")
     if len(digits) > _DIGITS:
         raise OverflowError(f"{text} is too large")
-    size = int(digits or "0", 16 if found else 10) * multiple
+    size: int = int(digits or "0", 16 if found else 10) * multiple
     size += int(fraction or "0") * multiple // 10 ** len(fraction)
     if size > LARGEST:
         raise OverflowError(f"{text} is too large")
@@ -56,7 +56,7 @@ def approximate(size: int) -> str:
 
 
 def exact(size: float) -> str:
-    """Three places, none where they are zeros, as qemu-io shows sizes: ``4 KiB``, ``4.503 KiB``, ``5 bytes``."""
+    """Three places, none where they are zeros, as qemu-io shows sizes: ``4 KiB``, ``4.503 KiB``."""
     power = next((power for power in range(6, 0, -1) if size >= 1 << 10 * power), 0)
     number = f"{size / (1 << 10 * power):.3f}" if power else f"{size:f}"
-    return f"{number.partition('.000')[0]} {_POWERS[power]}B" if power else f"{number.partition('.000')[0]} bytes"
+    return f"{number.partition('.000')[0]} {f'{_POWERS[power]}B' if power else 'bytes'}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from addcow_conformance.checker import CheckOptions, check_image
 from addcow_ref import create_image, open_image
 from addcow_ref.memory import MemoryFiles
+from addcow_ref.storage import OpenFailed
 from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
 from addcow_spec.codec import parse_header
 from addcow_spec.geometry import Geometry
@@ -61,6 +62,20 @@ class Scene:
         with open(self.path(name), "rb") as file:
             return file.read()
 
+    def has(self, name):
+        try:
+            self.identity(name)
+        except (FileNotFoundError, OpenFailed):
+            return False
+        return True
+
+    def identity(self, name):
+        """The file's identity, as storages have it."""
+        if self.kind == "memory":
+            return self.memory.open(name).identity
+        status = os.stat(self.path(name))
+        return status.st_dev, status.st_ino
+
     def create(self, image, base=None, *, revision=Revision.V10, **options):
         """Make img (bytes, or a length of zeros), base and x."""
         self.revision = revision
@@ -109,7 +124,13 @@ class Scene:
         return parse_header(self.get(b"x"), self.revision).size
 
     def findings(self):
-        """What the checker finds that is no note; files only."""
+        """What the checker finds that is no note."""
+        if self.kind == "memory":  # the checker reads files
+            for name in (b"x", b"img", b"base"):
+                with suppress(KeyError):
+                    data = self.memory.contents(name)
+                    with open(self.path(name), "wb") as file:
+                        file.write(data)
         report = check_image(self.path(), CheckOptions(revision=self.revision))
         assert not report.problem
         levels = ((found.rule, rule(found.rule).severity(report.profile)) for found in report.findings)

@@ -1,0 +1,193 @@
+"""The plugin that `addcow_ref.serve` has nbdkit load: requests of NBD clients become those of one image.
+
+nbdkit looks the callbacks up in this module by name; nothing of the project imports it. All connections share
+one `Image`, which is open while there is one: a flush on any connection covers what was written on all, and
+nobody is locked out while nobody is connected. What `serve` was told comes in the environment, as names may
+be any bytes.
+"""
+
+# ruff: noqa: A001, ARG001, FBT001 - nbdkit decides how callbacks are called, and what they are passed
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import nbdkit  # type: ignore[import-not-found]  # is there inside nbdkit only
+
+_SETTINGS = json.loads(os.environ["ADDCOW_SERVE"])
+sys.path[1:1] = _SETTINGS["path"]
+
+from addcow_ref._open import open_image  # noqa: E402 - its place was not known before
+from addcow_spec.errors import AddCowError, StorageError, UsageError  # noqa: E402 - likewise
+from addcow_spec.model import Revision  # noqa: E402 - likewise
+
+if TYPE_CHECKING:
+    from addcow_ref._image import Image
+
+__all__: list[str] = []
+
+API_VERSION = 2
+
+# What NBD has a number for; nbdkit would make EINVAL of any other.
+_ERRORS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM}
+_MOST_EXTENTS = 4096
+_PAGE = 4096
+_ANY_SIZE = 0xFFFFFFFF
+
+
+class _Server:
+    """The image, open while clients are connected."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self._clients = 0
+        self._image: Image | None = None
+        self._lock = Lock()
+
+    def enter(self, *, writable: bool) -> Image:
+        confine, revision = _SETTINGS["confine"], _SETTINGS["revision"]
+        with self._lock:
+            if self._image is None:
+                self._image = open_image(
+                    bytes.fromhex(_SETTINGS["image"]),
+                    writable=writable,
+                    revision=revision and Revision(revision),
+                    confine=confine and bytes.fromhex(confine),
+                )
+            self._clients += 1
+            return self._image
+
+    def leave(self) -> None:
+        with self._lock:
+            self._clients -= 1
+            if self._clients or self._image is None:
+                return
+            image, self._image = self._image, None
+            try:
+                image.close()
+            except AddCowError:
+                self.failed = True
+                raise
+
+
+_server = _Server()
+
+
+def _report(error: AddCowError) -> None:
+    """Have nbdkit tell the client why the exception comes that is about to be raised again."""
+    code = errno.EINVAL if isinstance(error, UsageError) else errno.EIO
+    cause: BaseException | None = error
+    while isinstance(cause, StorageError):
+        cause = cause.__cause__
+    if isinstance(cause, OSError) and cause.errno in _ERRORS:
+        code = cause.errno
+    nbdkit.set_error(code)
+
+
+# --- the server
+
+
+def thread_model() -> int:
+    return int(nbdkit.THREAD_MODEL_PARALLEL)
+
+
+def cleanup() -> None:
+    """Let the exit status tell of data that could not be flushed: nobody else is left to be told."""
+    if _server.failed:
+        os._exit(1)
+
+
+# --- connections
+
+
+def open(readonly: bool) -> Image:
+    return _server.enter(writable=not readonly)
+
+
+def close(image: Image) -> None:
+    _server.leave()
+
+
+def get_size(image: Image) -> int:
+    return image.size
+
+
+def block_size(image: Image) -> tuple[int, int, int]:
+    return 1, max(image.unit_size, _PAGE), _ANY_SIZE
+
+
+def is_rotational(image: Image) -> bool:
+    return False
+
+
+def can_multi_conn(image: Image) -> bool:
+    return True
+
+
+def can_fua(image: Image) -> int:
+    return int(nbdkit.FUA_NATIVE)
+
+
+def can_cache(image: Image) -> int:
+    return int(nbdkit.CACHE_NONE)
+
+
+# --- requests: what is done here is done for every few kilobytes
+
+
+def pread(image: Image, buffer: memoryview, offset: int, flags: int) -> None:
+    try:
+        image.read_into(offset, buffer)
+    except AddCowError as error:
+        _report(error)
+        raise
+
+
+def pwrite(image: Image, buffer: memoryview, offset: int, flags: int) -> None:
+    try:
+        image.write(offset, buffer)
+        if flags:  # FUA is the only one
+            image.flush()
+    except AddCowError as error:
+        _report(error)
+        raise
+
+
+def flush(image: Image, flags: int) -> None:
+    try:
+        image.flush()
+    except AddCowError as error:
+        _report(error)
+        raise
+
+
+def zero(image: Image, count: int, offset: int, flags: int) -> None:
+    unmap, fua = bool(flags & nbdkit.FLAG_MAY_TRIM), bool(flags & nbdkit.FLAG_FUA)
+    try:
+        image.write_zeroes(offset, count, unmap=unmap, fua=fua)
+    except AddCowError as error:
+        _report(error)
+        raise
+
+
+def extents(image: Image, count: int, offset: int, flags: int) -> list[tuple[int, int, int]]:
+    """The extents of a range, or the first of many: clients ask again for the rest."""
+    most = 1 if flags & nbdkit.FLAG_REQ_ONE else _MOST_EXTENTS
+    try:
+        found = list(islice(image.extents(offset, count), most))
+    except AddCowError as error:
+        _report(error)
+        raise
+    return [
+        (
+            extent.start,
+            extent.length,
+            (nbdkit.EXTENT_ZERO if extent.zero else 0) | (0 if extent.data else nbdkit.EXTENT_HOLE),
+        )
+        for extent in found
+    ]

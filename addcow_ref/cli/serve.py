@@ -1,0 +1,77 @@
+"""addcow-img serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from addcow_ref.cli._errors import about
+from addcow_ref.cli._options import confine_option, format_option, image_argument, revision_option
+
+if TYPE_CHECKING:
+    from addcow_spec.model import Revision
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  addcow-img serve --socket /run/disk.sock disk.add-cow
+  qemu-system-x86_64 -drive file=nbd+unix:///?socket=/run/disk.sock,format=raw
+  addcow-img serve --port 10809 --read-only disk.add-cow
+  nbdinfo nbd://localhost:10809
+
+\b
+Needs nbdkit and its Python plugin (Debian: nbdkit, nbdkit-plugin-python). It
+runs until it gets SIGINT or SIGTERM, and flushes the image then. Without
+--socket and --port it listens on port 10809, and on loopback alone unless
+--address says otherwise: NBD knows no passwords.
+"""
+
+
+@click.command("serve", epilog=_EPILOG)
+@image_argument
+@format_option()
+@click.option("--socket", metavar="PATH", type=click.Path(), help="Listen on a Unix socket, which is made.")
+@click.option("-p", "--port", metavar="N", type=click.IntRange(1, 65535), help="Listen on a TCP port.")
+@click.option(
+    "--address", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Listen there, with --port."
+)
+@click.option("-r", "--read-only", is_flag=True, help="Refuse writes.")
+@click.option(
+    "--threads",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Requests that are served at a time.",
+)
+@revision_option
+@confine_option
+def command(
+    *,
+    image: bytes,
+    socket: str | None,
+    port: int | None,
+    address: str,
+    read_only: bool,
+    threads: int,
+    revision: Revision | None,
+    confine: bytes | None,
+) -> int:
+    """Serve the disk of IMAGE over NBD, to QEMU and to whoever else speaks it."""
+    from addcow_ref.serve import serve  # noqa: PLC0415 - needed when it runs, and not for --help
+
+    if socket is not None and port is not None:
+        raise click.UsageError("--socket and --port exclude each other")
+    with about(image):
+        return serve(
+            image,
+            socket=socket,
+            port=port,
+            address=address,
+            read_only=read_only,
+            revision=revision,
+            confine=confine,
+            threads=threads,
+        )

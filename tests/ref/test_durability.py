@@ -1,0 +1,328 @@
+"""ACW-DYN-005: bits follow their data, shown by the order of what is written and by every loss of power."""
+
+from __future__ import annotations
+
+import pytest
+
+from addcow_ref.testing import SyncEvent, WriteEvent, ZeroesEvent
+from addcow_spec.geometry import Geometry
+from addcow_spec.model import Revision
+from tests.ref.crashes import Crashes, sectors
+from tests.ref.hooks import Crew, HookedStorage, Stop
+from tests.ref.scenes import CLUSTER, SECTOR, UNIT, noise
+
+V10 = Revision.V10
+PAGE = 4096
+PAGE_UNITS = PAGE * 8
+SIZE = 2 * CLUSTER + SECTOR
+GARBAGE = b"\xdd" * SIZE
+
+
+def told(scene, log):
+    """The log as pairs of operation and file; neighbours that are alike are one."""
+    names = {scene.identity(b"x"): "x", scene.identity(b"img"): "img"}
+    found = []
+    for event in log:
+        kind = {WriteEvent: "write", ZeroesEvent: "write", SyncEvent: "sync"}[type(event)]
+        step = f"{kind} {names[event.file]}"
+        if not found or found[-1] != step:
+            found.append(step)
+    return found
+
+
+FLUSHED = ["write img", "sync img", "write x", "sync x"]
+
+WRITES = {
+    "part": lambda image: image.write(5, b"\xee" * 100),
+    "whole": lambda image: image.write(0, b"\xee" * CLUSTER),
+    "across": lambda image: image.write(CLUSTER - 5, b"\xee" * 10),
+    "zeroes": lambda image: image.write_zeroes(700, 5000),
+    "zeroes-kept": lambda image: image.write_zeroes(700, 5000, unmap=False),
+}
+
+
+# -- the order
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_flush_puts_a_barrier_between_data_and_bits(scene, revision, write):
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    image, log = scene.recorded()
+    with image:
+        write(image)
+        assert told(scene, log) == ["write img"]
+        image.flush()
+        assert told(scene, log) == FLUSHED
+
+
+def test_fua_returns_when_it_is_durable(scene, revision):
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    image, log = scene.recorded()
+    with image:
+        image.write(0, b"\xee", fua=True)
+        assert told(scene, log) == FLUSHED
+        log.clear()
+        image.write_zeroes(CLUSTER, 100, fua=True)
+        assert told(scene, log) == FLUSHED
+
+
+def test_writes_are_not_synced_one_by_one(scene, revision):
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    image, log = scene.recorded()
+    with image:
+        for at in range(0, SIZE - 600, 600):
+            image.write(at, b"\xee" * 600)
+            image.write_zeroes(at, 10)
+        assert SyncEvent not in map(type, log)
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_without_changed_bits_the_image_file_alone_is_synced(scene, revision, close):
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    image, log = scene.recorded()
+    image.write(0, b"\xee" * CLUSTER)
+    image.flush()
+    log.clear()
+    image.write(100, b"\xff")
+    image.close() if close else image.flush()
+    assert told(scene, log) == ["write img", "sync img"]
+    image.close()
+
+
+def test_close_flushes(scene, revision):
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    image, log = scene.recorded()
+    image.write(0, b"\xee")
+    image.close()
+    assert told(scene, log) == FLUSHED
+
+
+def test_reader_syncs_and_writes_nothing(scene):
+    scene.create(GARBAGE, noise(SIZE))
+    image, log = scene.recorded(writable=False)
+    with image:
+        image.read(0, SIZE)
+        image.flush()
+    assert log == []
+
+
+def test_stream_keeps_the_order(scene, revision, monkeypatch):
+    monkeypatch.setattr("addcow_ref._stream._FLUSH_EVERY", 1)
+    monkeypatch.setattr("addcow_ref._stream._PIECE", CLUSTER)
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    image, log = scene.recorded()
+    with image:
+        assert image.stream()
+        steps = told(scene, log)
+        pieces, rest = divmod(len(steps), 4)
+        assert pieces == 3
+        # The last flush finds nothing left to write.
+        assert steps == FLUSHED * pieces + ["sync img"] * bool(rest)
+
+
+def test_page_leaves_the_cache_behind_the_barrier(scene):
+    """Two pages take turns in a cache of one; what was written is synced before its page, not with each."""
+    unit = UNIT[Revision.V6]
+    scene.create(2 * PAGE_UNITS * unit, revision=Revision.V6)
+    image, log = scene.recorded(cache_size=PAGE)
+    with image:
+        for at in (0, unit, 2 * unit):
+            image.write(at, b"\xee" * unit)
+        assert told(scene, log) == ["write img"]
+        image.write(PAGE_UNITS * unit, b"\xee" * unit)
+        assert told(scene, log) == ["write img", "sync img", "write x"]
+        page = next(event for event in log if type(event) is WriteEvent and event.file == scene.identity(b"x"))
+        assert (page.offset, page.data[:2]) == (2560, b"\x07\0")
+        # The flush makes the page durable that went before, and the one that is left.
+        image.flush()
+        assert told(scene, log)[3:] == ["sync img", "write x", "sync x"]
+
+
+def test_page_that_left_is_made_durable_by_a_flush_without_changed_pages(scene):
+    unit = UNIT[Revision.V6]
+    scene.create(2 * PAGE_UNITS * unit, revision=Revision.V6)
+    image, log = scene.recorded(cache_size=PAGE)
+    with image:
+        image.write(0, b"\xee")
+        image.read(PAGE_UNITS * unit, 1)
+        assert told(scene, log) == ["write img", "sync img", "write x"]
+        image.flush()
+        assert told(scene, log)[3:] == ["sync img", "sync x"]
+
+
+# -- two at once
+
+
+def hooked(scene, hook, **options):
+    return scene.open(wrap=lambda storage: HookedStorage(storage, hook), **options)
+
+
+def test_bit_set_after_the_barrier_waits_for_the_next_flush(scene, revision):
+    """A write that ends while the flush is in its barrier: its data may not be covered, so its bit stays."""
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    stop = Stop("sync", b"img")
+    unit = UNIT[revision]
+    with hooked(scene, stop) as image, Crew() as crew:
+        image.write(0, b"\xee" * unit)
+        crew.start(image.flush)
+        assert stop.reached.wait(20)
+        image.write(unit, b"\xee" * unit)
+        stop.let_go.set()
+        crew.__exit__(None)
+        assert scene.bits() == {0}
+        image.flush()
+        assert scene.bits() == {0, 1}
+
+
+def test_flush_covers_pages_that_another_wrote_while_one_synced(scene):
+    """One flush syncs while a page leaves the cache; the next flush has to sync that page."""
+    unit = UNIT[Revision.V6]
+    pages = [page * PAGE_UNITS * unit for page in range(3)]
+    scene.create(3 * PAGE_UNITS * unit, revision=Revision.V6)
+    calls = []
+    in_flush, page_1 = Stop("sync", b"img"), Stop("write", b"x", 2560 + PAGE)
+    armed = False
+
+    def hook(*call):
+        calls.append(call[:2])
+        if armed:
+            in_flush(*call)
+            page_1(*call)
+
+    with hooked(scene, hook, cache_size=PAGE) as image, Crew() as crew:
+        image.write(pages[0], b"\xee")
+        image.read(pages[1], 1)  # page 0 is written, and not synced
+        armed = True
+        first = crew.start(image.flush)
+        assert in_flush.reached.wait(20)
+        image.write(pages[1], b"\xee")
+        second = crew.start(image.read, pages[2], 1)  # page 1 leaves
+        assert page_1.reached.wait(20)
+        in_flush.let_go.set()
+        assert crew.ended(first, 20)
+        page_1.let_go.set()
+        assert crew.ended(second, 20)
+        calls.clear()
+        image.flush()
+        assert ("sync", b"x") in calls
+
+
+# -- loss of power
+
+
+def allowed(steps, cut):
+    """The values that each sector may have after a crash; ``steps`` has begin, end, flushed?, disk."""
+    last = max(number for number, step in enumerate(steps) if step[2] and step[1] <= cut)
+    begun = [step[3] for number, step in enumerate(steps) if number >= last and step[0] <= cut]
+    return [set(values) for values in zip(*map(sectors, begun), strict=True)]
+
+
+class Diary:
+    """An image that is recorded, and how the disk was to be after each request."""
+
+    def __init__(self, scene, disk, **options):
+        self.image, self.log = scene.recorded(**options)
+        self.crashes = Crashes(scene, self.log)
+        self.disk = bytearray(disk)
+        self.steps = [(0, 0, True, bytes(disk))]
+
+    def do(self, call, *arguments, flushed=False):
+        begin = len(self.log)
+        call(*arguments)
+        self.steps.append((begin, len(self.log), flushed, bytes(self.disk)))
+
+    def write(self, offset, data):
+        self.disk[offset : offset + len(data)] = data
+        self.do(self.image.write, offset, data)
+
+    def zero(self, offset, length):
+        self.disk[offset : offset + length] = bytes(length)
+        self.do(self.image.write_zeroes, offset, length)
+
+    def flush(self):
+        self.do(self.image.flush, flushed=True)
+
+    def prove(self):
+        """Every state that any cut of the log can leave reads old or new, by sectors."""
+        proved = 0
+        for cut in range(len(self.log) + 1):
+            values = allowed(self.steps, cut)
+            for state in self.crashes.states(cut):
+                found = sectors(self.crashes.read(state))
+                wrong = [at for at, sector in enumerate(found) if sector not in values[at]]
+                assert not wrong, f"after {cut} of {len(self.log)} events: sectors {wrong[:5]}"
+                proved += 1
+        return proved
+
+
+@pytest.mark.parametrize("backing", [None, 70000, SIZE])
+def test_each_loss_of_power_leaves_old_or_new(scene, revision, backing):
+    base = None if backing is None else noise(backing)
+    scene.create(GARBAGE, base, revision=revision)
+    diary = Diary(scene, (base or b"").ljust(SIZE, b"\0"))
+    with diary.image:
+        diary.write(1000, b"\xe1" * 700)
+        diary.flush()
+        diary.write(CLUSTER - 100, b"\xe2" * 900)
+        diary.zero(600, 600)
+        diary.flush()
+        diary.zero(CLUSTER + 5000, CLUSTER - 5000 + 100)
+        diary.write(1200, b"\xe3" * 50)
+        diary.flush()
+    assert diary.prove() > 60
+
+
+@pytest.mark.parametrize("old", [Revision.V4, Revision.V6])
+def test_loss_of_power_while_pages_leave_the_cache(scene, old):
+    """A disk of three pages of the bitmap, behind a cache of one."""
+    unit = UNIT[old]
+    size = 2 * PAGE_UNITS * unit + 8 * unit
+    places = [0, PAGE_UNITS * unit, 2 * PAGE_UNITS * unit]
+    scene.create(b"", revision=old)
+    with scene.open() as image:
+        image.resize(size)
+    image, log = scene.recorded(cache_size=PAGE)
+    names = {scene.identity(b"x"): b"x", scene.identity(b"img"): b"img"}
+    start = Geometry(old, size).bitmap_offset
+    with image:
+        for turn in range(3):
+            for place in places:
+                image.write(place + turn * unit, bytes([0xE0 + turn]) * unit)
+    # What a bit stands for is durable before the page that holds it is written, at any time.
+    data, durable, pages = set(), set(), 0
+    for event in log:
+        kind = names[event.file], type(event)
+        if kind == (b"img", WriteEvent):
+            data |= set(range(event.offset // unit, -(-(event.offset + len(event.data)) // unit)))
+        elif kind == (b"img", SyncEvent):
+            durable |= data
+        elif kind == (b"x", WriteEvent):
+            pages += 1
+            first = (event.offset - start) * 8
+            bits = int.from_bytes(event.data, "little")
+            assert {first + bit for bit in range(bits.bit_length()) if bits >> bit & 1} <= durable
+    assert pages >= 9
+    assert len(durable) == 9
+
+
+def test_loss_of_power_while_streaming(scene, revision, monkeypatch):
+    """A stream changes nothing that a guest sees, whenever it is cut off."""
+    monkeypatch.setattr("addcow_ref._stream._FLUSH_EVERY", CLUSTER)
+    monkeypatch.setattr("addcow_ref._stream._PIECE", CLUSTER)
+    base = noise(CLUSTER) + bytes(3000) + noise(9000, 3)
+    scene.create(GARBAGE, base, revision=revision)
+    diary = Diary(scene, base.ljust(SIZE, b"\0"))
+    with diary.image as image:
+        diary.do(image.stream, flushed=True)
+    diary.prove()
+    assert sorted(scene.bits()) == list(range(-(-SIZE // UNIT[revision])))
+
+
+def test_what_was_flushed_needs_no_close(scene, revision):
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    diary = Diary(scene, noise(SIZE))
+    with diary.image:
+        diary.write(CLUSTER - 7, b"\xee" * 20)
+        diary.flush()
+        for state in diary.crashes.states(len(diary.log)):
+            assert diary.crashes.read(state) == diary.disk
