@@ -38,7 +38,8 @@ __all__ = ["FileStorage"]
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _ZEROES = bytes(1 << 20)
-_CLOSED = -1
+# No file has this descriptor, and no function takes it for a mistake of its caller: the kernel says EBADF.
+_CLOSED = (1 << 31) - 1
 
 # EINVAL: block devices want whole blocks. Where it says something else, writing zeros fails as well.
 _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})

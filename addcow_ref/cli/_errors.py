@@ -19,7 +19,7 @@ __all__ = ["Failure", "about", "described"]
 
 # Of rules of behaviour the catalogue speaks to who writes programs; this is for who runs them.
 _ADVICE = {
-    "ACW-BMP-004": "run addcow-img stream first",
+    "ACW-BMP-004": "addcow-img stream copies them",
     "ACW-DYN-007": "see the size with addcow-img info",
     "ACW-DYN-010": "choose another name, or remove that file",
     "ACW-DYN-014": "end the program that has it open; info, map and compare can look past it with -U",

@@ -55,14 +55,16 @@ def image_argument(command: _Command) -> _Command:
     return click.argument("image", metavar="IMAGE", type=click.Path(path_type=bytes))(command)
 
 
-def revision_option(command: _Command) -> _Command:
-    """--revision, None where it is to be found out."""
+def revision_option(
+    text: str = "Revision of the format, where the file does not tell it.",
+) -> Callable[[_Command], _Command]:
+    """--revision, None where it is not given."""
     return click.option(
         "--revision",
         type=click.Choice([revision.value for revision in Revision]),
         callback=lambda _context, _parameter, value: value and Revision(value),
-        help="Revision of the format, where the file does not tell it.",
-    )(command)
+        help=text,
+    )
 
 
 def confine_option(command: _Command) -> _Command:

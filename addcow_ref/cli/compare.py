@@ -68,7 +68,7 @@ class _Stretch(NamedTuple):
 @click.option("-F", "right_format", type=click.Choice(FORMATS), help="Format of B; else found out.")
 @click.option("-s", "strict", is_flag=True, help="Sizes, and what is stored as data, must agree as well.")
 @force_share_option
-@revision_option
+@revision_option()
 @confine_option
 @progress_option
 @quiet_option
@@ -100,10 +100,11 @@ def command(
         if one.size != two.size and strict:
             tell("Strict mode: Image size mismatch!")
             return _DIFFERENT
-        if one.size != two.size:
-            tell("Warning: Image size mismatch!")
         with Progress("comparing", at_once=progress, quiet=quiet) as bar, about(left, status=_NOT_READ):
-            difference = _common_part(one, two, bar, strict=strict) or _longer_part(one, two, bar)
+            difference = _common_part(one, two, bar, strict=strict)
+            if difference is None and one.size != two.size:
+                tell("Warning: Image size mismatch!")
+                difference = _longer_part(one, two, bar)
     tell(difference or "Images are identical.")
     return _DIFFERENT if difference else 0
 

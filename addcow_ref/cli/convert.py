@@ -57,7 +57,7 @@ _GRAIN = 4096
 @format_option(*FORMATS, default=None)
 @click.option("-O", expose_value=False, type=click.Choice(["raw"]), help="Format of DST, which is raw.")
 @force_share_option
-@revision_option
+@revision_option()
 @confine_option
 @progress_option
 @quiet_option

@@ -77,7 +77,7 @@ class _Wanted(NamedTuple):
 @click.option("-o", "options", metavar="OPTIONS", multiple=True, help="Options of the format; see below.")
 @click.option("-b", "backing_file", metavar="NAME", help="As -o backing_file=NAME.")
 @click.option("-F", "backing_fmt", metavar="FMT", help="As -o backing_fmt=FMT.")
-@revision_option
+@revision_option("Revision of the format; v10 by default.")
 @confine_option
 @quiet_option
 def command(

@@ -41,7 +41,7 @@ the disk. The raw file and the backing file are never removed.
 @image_argument
 @format_option()
 @click.option("--remove", is_flag=True, help="Remove the add-cow file once the proof is complete.")
-@revision_option
+@revision_option()
 @confine_option
 @progress_option
 @quiet_option

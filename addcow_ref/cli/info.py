@@ -49,7 +49,7 @@ _INDENT = "    "
 @output_option
 @click.option("--backing-chain", is_flag=True, help="Tell of the backing files, too.")
 @force_share_option
-@revision_option
+@revision_option()
 @confine_option
 def command(
     *,
@@ -92,6 +92,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
 def _nested(data: dict[str, Any], indent: str) -> Iterator[str]:
     for key, value in data.items():
         label = f"{indent}{key.replace('-', ' ')}:"
+        if value == []:
+            continue
         if isinstance(value, list):
             yield label
             yield from (f"{indent}{_INDENT}[{index}]: {item}" for index, item in enumerate(value))

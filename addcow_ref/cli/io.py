@@ -52,7 +52,7 @@ _PROMPT = "qemu-io> "
     "-n", "--nocache", is_flag=True, expose_value=False, help="For qemu-io's sake; files are always cached."
 )
 @force_share_option
-@revision_option
+@revision_option()
 @confine_option
 def command(
     *,

@@ -48,7 +48,7 @@ qemu-img.
 @click.option("-s", "--start-offset", type=SIZE, default=0, metavar="OFFSET", help="Begin there.")
 @click.option("-l", "--max-length", type=SIZE, metavar="LENGTH", help="Show at most that much of the disk.")
 @force_share_option
-@revision_option
+@revision_option()
 @confine_option
 def command(
     *,

@@ -52,7 +52,7 @@ class _Resize(click.Command):
 @click.argument("size", metavar="[+|-]SIZE")
 @format_option()
 @click.option("--shrink", is_flag=True, help="Allow it to get smaller: what is beyond the new end is lost.")
-@revision_option
+@revision_option()
 @confine_option
 @quiet_option
 def command(

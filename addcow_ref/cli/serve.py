@@ -46,7 +46,7 @@ runs until it gets SIGINT or SIGTERM, and flushes the image then. Without
     show_default=True,
     help="Requests that are served at a time.",
 )
-@revision_option
+@revision_option()
 @confine_option
 def command(
     *,

@@ -46,7 +46,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @image_argument
 @format_option()
 @click.option("--limit", type=SIZE, metavar="RATE", help="Copy at most RATE bytes a second.")
-@revision_option
+@revision_option()
 @confine_option
 @progress_option
 @quiet_option

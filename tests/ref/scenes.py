@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from addcow_conformance.checker import CheckOptions, check_image
 from addcow_ref import create_image, open_image
@@ -48,13 +48,20 @@ class Scene:
         return os.path.join(self.directory, name)
 
     def put(self, name, data):
+        """Make a file of these bytes; of a number, a hole of that length."""
         if self.kind == "memory":
             with_storage = self.memory.create(name)
-            with_storage.write(0, data)
+            if isinstance(data, int):
+                with_storage.truncate(data)
+            else:
+                with_storage.write(0, data)
             with_storage.close()
         else:
             with open(self.path(name), "wb") as file:
-                file.write(data)
+                if isinstance(data, int):
+                    file.truncate(data)
+                else:
+                    file.write(data)
 
     def get(self, name):
         if self.kind == "memory":
@@ -79,7 +86,7 @@ class Scene:
     def create(self, image, base=None, *, revision=Revision.V10, **options):
         """Make img (bytes, or a length of zeros), base and x."""
         self.revision = revision
-        self.put(b"img", bytes(image) if isinstance(image, int) else image)
+        self.put(b"img", image)
         if base is not None:
             self.put(b"base", base)
         if base is not None and revision is Revision.V10:
@@ -127,10 +134,9 @@ class Scene:
         """What the checker finds that is no note."""
         if self.kind == "memory":  # the checker reads files
             for name in (b"x", b"img", b"base"):
-                with suppress(KeyError):
-                    data = self.memory.contents(name)
+                if self.has(name):
                     with open(self.path(name), "wb") as file:
-                        file.write(data)
+                        file.write(self.get(name))
         report = check_image(self.path(), CheckOptions(revision=self.revision))
         assert not report.problem
         levels = ((found.rule, rule(found.rule).severity(report.profile)) for found in report.findings)

@@ -130,12 +130,12 @@ def test_page_leaves_the_cache_behind_the_barrier(scene):
             image.write(at, b"\xee" * unit)
         assert told(scene, log) == ["write img"]
         image.write(PAGE_UNITS * unit, b"\xee" * unit)
-        assert told(scene, log) == ["write img", "sync img", "write x"]
+        assert told(scene, log) == ["write img", "sync img", "write x", "write img"]
         page = next(event for event in log if type(event) is WriteEvent and event.file == scene.identity(b"x"))
         assert (page.offset, page.data[:2]) == (2560, b"\x07\0")
         # The flush makes the page durable that went before, and the one that is left.
         image.flush()
-        assert told(scene, log)[3:] == ["sync img", "write x", "sync x"]
+        assert told(scene, log)[4:] == ["sync img", "write x", "sync x"]
 
 
 def test_page_that_left_is_made_durable_by_a_flush_without_changed_pages(scene):
@@ -269,7 +269,7 @@ def test_each_loss_of_power_leaves_old_or_new(scene, revision, backing):
         diary.zero(CLUSTER + 5000, CLUSTER - 5000 + 100)
         diary.write(1200, b"\xe3" * 50)
         diary.flush()
-    assert diary.prove() > 60
+    assert diary.prove() > 40
 
 
 @pytest.mark.parametrize("old", [Revision.V4, Revision.V6])
@@ -278,9 +278,7 @@ def test_loss_of_power_while_pages_leave_the_cache(scene, old):
     unit = UNIT[old]
     size = 2 * PAGE_UNITS * unit + 8 * unit
     places = [0, PAGE_UNITS * unit, 2 * PAGE_UNITS * unit]
-    scene.create(b"", revision=old)
-    with scene.open() as image:
-        image.resize(size)
+    scene.create(size, revision=old)
     image, log = scene.recorded(cache_size=PAGE)
     names = {scene.identity(b"x"): b"x", scene.identity(b"img"): b"img"}
     start = Geometry(old, size).bitmap_offset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import pytest
 
@@ -24,7 +24,7 @@ from addcow_spec.geometry import Geometry
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
 from tests.ref.qcow2_images import content as words
-from tests.ref.scenes import CLUSTER, SECTOR, UNIT, bits_set
+from tests.ref.scenes import CLUSTER, SECTOR, UNIT, Scene, bits_set
 
 V10 = Revision.V10
 OLD_REVISIONS = [Revision.V4, Revision.V6]
@@ -87,16 +87,14 @@ class Disk:
             assert image.read(0, size) == self.resized(size)
 
 
-SIZES = [(0, 0), (1, 0), (0, 100), (2, 100), (2, 300), (3, 0), (7, 0), (8, 0), (8, 512), (9, 0), (17, 1)]
+SIZES = [(0, 0), (0, 100), (2, 100), (2, 300), (3, 0), (8, 0), (8, 512), (9, 0), (17, 1)]
 PAIRS = [(old, new) for old in SIZES for new in SIZES if old != new]
 
 
 @pytest.mark.parametrize(("old", "new"), PAIRS)
 @pytest.mark.parametrize("kind", ["files", "memory"])
-def test_every_size_becomes_every_other(kind, old, new, tmp_path, request):
+def test_every_size_becomes_every_other(kind, old, new, tmp_path):
     """All revisions, with the last unit set; a backing file that ends in the middle of a unit."""
-    from tests.ref.scenes import Scene
-
     for revision in Revision:
         scene = Scene(kind, tmp_path)
         size, target = bytes_of(old, revision), bytes_of(new, revision)
@@ -252,8 +250,6 @@ STEPS = [
 @pytest.mark.parametrize(("old", "new"), CHANGES)
 def test_failed_step_leaves_the_old_size_and_a_sound_image(kind, old, new, revision, tmp_path):
     """Only a shrunk disk whose end is cut off already has the new one."""
-    from tests.ref.scenes import Scene
-
     size, target = bytes_of(old, revision), bytes_of(new, revision)
     failures = 0
     for operation, name in STEPS:
@@ -267,6 +263,7 @@ def test_failed_step_leaves_the_old_size_and_a_sound_image(kind, old, new, revis
             except StorageError:
                 failures += 1
             else:
+                plan.disarm()
                 image.close()
                 break
             cuts = plan.calls[Operation.TRUNCATE, b"img"]
@@ -367,8 +364,6 @@ def check_after_crash(disk, files, old, new, *, undone=False):
 
 @pytest.fixture
 def memory(tmp_path):
-    from tests.ref.scenes import Scene
-
     return Scene("memory", tmp_path)
 
 
@@ -402,25 +397,28 @@ def test_power_cut_of_old_revisions_breaks_the_size_field_alone(memory, revision
 
 
 @pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_power_may_fail_after_a_failed_step(memory, old, new, tmp_path):
+def test_power_may_fail_after_a_failed_step(memory, old, new):
     """What was flushed before a resize that failed is there in full, once it has failed."""
     size, target = bytes_of(old, V10), bytes_of(new, V10)
     for operation, name in STEPS:
         for after in range(20):
             plan = FaultPlan()
             disk = Disk(memory, V10, size, 4 * CLUSTER + 9, range(0, 20, 2))
-            fault = plan.arm(operation, name=name, after=after, times=1)
+            faults = []
 
-            def resize(image, plan=plan):
+            def resize(
+                image, arm=partial(plan.arm, operation, name=name, after=after, times=1), faults=faults
+            ):
+                faults.append(arm())
                 try:
                     image.resize(target)
                 except StorageError:
-                    plan.disarm()
+                    assert faults[0].times == 0
 
             for last, files in power_cut(disk, memory, resize, plan):
-                undone = last and fault.times == 0 and operation is not Operation.SYNC
+                undone = last and faults[0].times == 0 and operation is not Operation.SYNC
                 check_after_crash(disk, files, size, target, undone=undone)
-            if fault.times:
+            if faults[0].times:
                 break
 
 

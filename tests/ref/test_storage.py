@@ -263,13 +263,19 @@ def test_names_are_relative_to_the_directory_of_the_file(files):
         storage.close()
 
 
-@pytest.mark.parametrize("name", [b"none", b"none/x", b"x/none", b"a\0b", b"", b"n" * 300, b"n/" * 3000])
+@pytest.mark.parametrize("name", [b"none", b"none/x", b"x/none", b"a\0b", b"n" * 300, b"n/" * 3000])
 def test_missing_file_is_absent(files, file, name):
     for opener in (files, file):
         with pytest.raises(OpenFailed) as caught:
             opener.open(name)
         assert caught.value.reason is OpenReason.ABSENT
         assert caught.value.path.endswith(name)
+
+
+def test_empty_name_is_absent(file):
+    with pytest.raises(OpenFailed) as caught:
+        file.open(b"")
+    assert caught.value.reason is OpenReason.ABSENT
 
 
 def test_closed_file_takes_no_call(file):
