@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from addcow_ref._layer import Extent
@@ -15,16 +16,29 @@ if TYPE_CHECKING:
 
 __all__ = ["below", "disk_extents", "merged", "zero_extent"]
 
+_AT_ONCE = 1024
+
 
 def disk_extents(disk: Disk, offset: int, length: int) -> Iterator[Extent]:
     """The extents of a range of the disk, merged; see `Image.extents`."""
     disk.check_range(offset, length)
-    return merged(_pieces(disk, offset, offset + length))
+    return merged(_all_pieces(disk, offset, offset + length))
+
+
+def _all_pieces(disk: Disk, offset: int, end: int) -> Iterator[Extent]:
+    """The pieces of a range, some at a time, so that a resize waits for those alone."""
+    while True:
+        with disk.gate:
+            found = list(islice(_pieces(disk, offset, min(end, disk.size)), _AT_ONCE))
+        if not found:
+            return
+        yield from found
+        offset = found[-1].start + found[-1].length
 
 
 def _pieces(disk: Disk, offset: int, end: int) -> Iterator[Extent]:
     unit = disk.unit_size
-    if offset == end:
+    if offset >= end:
         return
     for first, stop, is_set in disk.bitmap.runs(offset // unit, ceil_div(end, unit)):
         start, after = max(first * unit, offset), min(stop * unit, end)

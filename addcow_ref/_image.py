@@ -104,9 +104,7 @@ class Image:
         Raises:
             StorageError: reading the bitmap failed.
         """
-        with self._disk.gate:
-            self._disk.check_range(0, 0)
-            return self._disk.allocated_units()
+        return self._disk.allocated_units()
 
     # --- requests
 
@@ -171,6 +169,8 @@ class Image:
         Args:
             offset: first byte of the range.
             length: its length in bytes; None for the rest of the disk.
+
+        A disk that shrinks meanwhile ends the extents early.
 
         Raises:
             UsageError: the range is not on the disk; rule ACW-DYN-007.

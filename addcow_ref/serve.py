@@ -189,7 +189,10 @@ def _run(command: list[str], environment: dict[str, str], listener: sockets.sock
     previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         child = subprocess.Popen(  # noqa: S603 - fixed words, and paths as arguments of their own
-            ["/bin/sh", "-c", _HAND_OVER, "sh", *command], stdin=listener.fileno(), env=environment
+            ["/bin/sh", "-c", _HAND_OVER, "sh", *command],
+            stdin=listener.fileno(),
+            env=environment,
+            restore_signals=False,  # SIGXFSZ stays ignored: a file that is too large is an error, not the end
         )
         if asked:
             child.terminate()

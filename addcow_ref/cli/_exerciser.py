@@ -117,7 +117,7 @@ class Exerciser:
         self._path = path
         self._commands = _COMMANDS | {
             "help": _Command(self._help, "", "[command]", "tells of the commands, or of one", 0, 1),
-            "quit": _Command(self._quit, "", "", "ends", 0, 0),
+            "quit": _Command(self._quit, "", "", "ends", 0),
         }
 
     def run(self, line: str) -> bool:

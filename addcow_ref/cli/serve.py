@@ -8,6 +8,7 @@ import click
 
 from addcow_ref.cli._errors import about
 from addcow_ref.cli._options import confine_option, format_option, image_argument, revision_option
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from addcow_spec.model import Revision
@@ -32,8 +33,15 @@ runs until it gets SIGINT or SIGTERM, and flushes the image then. Without
 @click.command("serve", epilog=_EPILOG)
 @image_argument
 @format_option()
-@click.option("--socket", metavar="PATH", type=click.Path(), help="Listen on a Unix socket, which is made.")
-@click.option("-p", "--port", metavar="N", type=click.IntRange(1, 65535), help="Listen on a TCP port.")
+@click.option(
+    "--socket",
+    metavar="PATH",
+    type=click.Path(path_type=bytes),
+    help="Listen on a Unix socket, which is made.",
+)
+@click.option(
+    "-p", "--port", metavar="N", type=click.IntRange(0, 65535), help="Listen on a TCP port; 0 for a free one."
+)
 @click.option(
     "--address", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Listen there, with --port."
 )
@@ -51,7 +59,7 @@ runs until it gets SIGINT or SIGTERM, and flushes the image then. Without
 def command(
     *,
     image: bytes,
-    socket: str | None,
+    socket: bytes | None,
     port: int | None,
     address: str,
     read_only: bool,
@@ -60,7 +68,7 @@ def command(
     confine: bytes | None,
 ) -> int:
     """Serve the disk of IMAGE over NBD, to QEMU and to whoever else speaks it."""
-    from addcow_ref.serve import serve  # noqa: PLC0415 - needed when it runs, and not for --help
+    from addcow_ref.serve import serve  # noqa: PLC0415 - for those alone who serve
 
     if socket is not None and port is not None:
         raise click.UsageError("--socket and --port exclude each other")
@@ -74,4 +82,5 @@ def command(
             revision=revision,
             confine=confine,
             threads=threads,
+            announce=lambda uri: click.echo(f"Serving {printable(image)} at {uri}"),
         )

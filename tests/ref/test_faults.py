@@ -18,7 +18,7 @@ from tests.ref.crashes import sectors
 from tests.ref.hooks import HookedStorage
 from tests.ref.qcow2_images import COPIED, ROOM, content
 from tests.ref.qcow2_images import image as qcow2
-from tests.ref.scenes import CLUSTER, SECTOR, UNIT, noise
+from tests.ref.scenes import CLUSTER, SECTOR, UNIT, Scene, noise
 
 SIZE = 3 * CLUSTER + SECTOR
 GARBAGE = b"\xdd" * SIZE
@@ -91,10 +91,16 @@ def old_or_new(old, new, found):
     return all(have in want for triple in different for *want, have in zip(*triple, strict=True))
 
 
+# Real files for one revision, to save time.
+STAGES = [*(("memory", revision) for revision in Revision), ("files", Revision.V10)]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", REQUESTS)
-def test_call_that_fails_fails_the_request_and_nothing_else(scene, revision, name, fault):
+@pytest.mark.parametrize(("kind", "revision"), STAGES)
+def test_call_that_fails_fails_the_request_and_nothing_else(kind, revision, name, fault, tmp_path):
     """Each call of the kind in turn, until none is left to fail."""
+    scene = Scene(kind, tmp_path)
     request = REQUESTS[name]
     for turn in count():
         image, plan, before = prepared(scene, revision)

@@ -5,26 +5,38 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from addcow_conformance.checker import Verdict, check_image
+from addcow_spec.model import QCOW2_MAGIC
 from tests.conformance import by_hand
 from tests.repo.tree import ROOT
 
 README = (ROOT / "README.md").read_text()
+ENGINE = (ROOT / "addcow_ref/README.md").read_text()
 BIN = Path(sys.executable).parent
 
 # What a command may answer besides 0: the image of the examples is broken on purpose.
 BROKEN = {0, 2}
 
+# QEMU as shown, but without a window; it does not start the machine, and ends when it is told to.
+HEADLESS = " -display none -S -monitor stdio <<< quit"
 
-def blocks(language):
+# Far beyond what a start or an end takes.
+PATIENCE = 30
+
+
+def blocks(language, text=README):
     """The fenced blocks of a language."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    return [text for name, text in found if name == language]
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block for name, block in found if name == language]
 
 
 def commands():
@@ -33,11 +45,41 @@ def commands():
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
+ENVIRONMENT = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "100"}
+
+
 def run(command, cwd):
-    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "100"}
     return subprocess.run(
-        ["bash", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", command], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
+
+
+def run_python(code, cwd):
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def running(command, cwd, listening_at):
+    """A server as long as it is needed."""
+    with subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=cwd, env=ENVIRONMENT) as server:
+        try:
+            wait_for(listening_at, server)
+            yield
+            server.terminate()
+            assert server.wait(PATIENCE) == 0
+        finally:
+            server.kill()
+
+
+def wait_for(path, server):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        assert server.poll() is None
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(os.fspath(path)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"nobody listens at {path}")
 
 
 @pytest.fixture
@@ -62,6 +104,38 @@ def test_commands_of_the_checker(example, command):
 def test_the_report_shown_is_the_report_given(example):
     shown = blocks("")[0]
     assert run("addcow-check disk.add-cow", example).stdout == shown
+
+
+@pytest.mark.system
+def test_an_image_from_create_to_finalize(tmp_path):
+    base, image, raw = (tmp_path / name for name in ("base.raw", "disk.add-cow", "disk.raw"))
+    content = QCOW2_MAGIC * by_hand.CLUSTER
+    base.write_bytes(content)
+    told = {"create": "Formatting 'disk.add-cow'", "compare": "Images are identical.", "resize": "resized"}
+    with ExitStack() as server:
+        for command in (c for c in commands() if c.startswith(("addcow-img", "qemu"))):
+            program, verb, *_ = command.split()
+            if program == "addcow-img":
+                server.close()
+            if verb == "serve":
+                server.enter_context(running(command, tmp_path, tmp_path / "disk.sock"))
+                continue
+            result = run(command if program == "addcow-img" else command + HEADLESS, tmp_path)
+            assert (result.returncode, result.stderr) == (0, ""), command
+            assert told.get(verb, "") in result.stdout
+            if image.exists():
+                assert check_image(os.fsencode(image)).verdict is Verdict.VALID, command
+    assert not image.exists()
+    assert base.read_bytes() == content
+    assert raw.stat().st_size == 30 << 30
+    with raw.open("rb") as disk:
+        start = by_hand.CLUSTER
+        assert disk.read(len(content)) == content[:start] + b"\xaa" * 4096 + content[start + 4096 :]
+
+
+def test_every_command_of_addcow_img_is_shown():
+    shown = {command.split()[1] for command in commands() if command.startswith("addcow-img")}
+    assert shown == {path.stem for path in (ROOT / "addcow_ref/cli").glob("[a-z]*.py")}
 
 
 def test_make_demo(example):
@@ -93,24 +167,60 @@ def test_pip_commands_name_what_there_is(command):
 
 
 def test_no_command_is_left_out():
-    assert {command.split()[0] for command in commands()} == {"make", "addcow-check", "pip"}
+    programs = {"make", "addcow-check", "addcow-img", "pip", "qemu-system-x86_64"}
+    assert {command.split()[0] for command in commands()} == programs
 
 
-def test_python_of_the_readme(example):
-    restore, check = blocks("python")
+def test_python_of_the_checker(example):
+    restore, _, check = blocks("python")
     image = example / "disk.add-cow"
     before = image.read_bytes()
     run("addcow-check --repair safe disk.add-cow", example)
     assert image.read_bytes() != before
-    assert subprocess.run([sys.executable, "-c", restore], cwd=example, check=False).returncode == 0
+    assert run_python(restore, example).returncode == 0
     assert image.read_bytes() == before
-    done = subprocess.run(
-        [sys.executable, "-c", check], cwd=example, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "invalid ['ACW-BMP-002']\n"
+    assert run_python(check, example).stdout == "invalid ['ACW-BMP-002']\n"
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "corpora/README.md"])
+def test_python_of_the_engine(example):
+    _, engine, _ = blocks("python")
+    content = b"base" * by_hand.CLUSTER
+    (example / "base.raw").write_bytes(content)
+    done = run_python(engine, example)
+    assert (done.stdout, done.stderr) == ("b'hello' 1 of 16384\n", "")
+    assert not (example / "new.add-cow").exists()
+    with (example / "new.raw").open("rb") as raw:
+        assert raw.read(len(content)) == content[:65_000] + b"hello" + content[65_005:]
+
+
+def test_example_of_the_engine_s_guide(tmp_path):
+    (guide,) = blocks("python", ENGINE)
+    done = run_python(guide, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_engine_s_guide_names_every_module_once():
+    modules = [path for path in (ROOT / "addcow_ref").glob("*.py") if path.name != "__init__.py"]
+    order = ENGINE.partition("## Reading the code")[2].partition("\n## ")[0]
+    named = re.findall(r"`(\w+\.py)`", order)
+    assert sorted(named) == sorted(path.name for path in modules)
+
+
+def test_commands_of_contributing_name_what_there_is():
+    (block,) = blocks("sh", (ROOT / "CONTRIBUTING.md").read_text())
+    for line in block.splitlines():
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == ".venv/bin/pytest"
+        paths = [argument for argument in arguments if argument.startswith("tests/")]
+        assert paths or "-m" in arguments
+        assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "addcow_ref/README.md", "corpora/README.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_to_files(document):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):

@@ -51,14 +51,19 @@ def failed(*arguments: object, status: int = 1) -> str:
     return result.errors.rstrip("\n")
 
 
-def process(*arguments: object, **options) -> subprocess.Popen[str]:
+def environment(**variables: str) -> dict[str, str]:
+    """An environment in which the packages are found from any working directory."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | variables
+
+
+def process(*arguments: object, env: dict[str, str] | None = None, **options) -> subprocess.Popen[str]:
     """The command as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "addcow_ref.cli._main", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=env or environment(),
         **options,
     )
 

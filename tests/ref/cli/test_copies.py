@@ -131,7 +131,7 @@ def test_compare_says_what_qemu_img_says(pair, options):
         sparse(name, *made)
     ours = img("compare", "-f", "raw", "-F", "raw", *options, "a", "b")
     theirs = qemu("qemu-img", "compare", "-f", "raw", "-F", "raw", *options, "a", "b")
-    if "hole" in pair and options == ["-s"]:
+    if pair in {"data and hole", "hole and data"} and options == ["-s"]:
         # There qemu-img tells an offset before the one where they differ: a hole that reaches the end of the
         # file has a status of its own.
         assert ours.output == "Strict mode: Offset 69632 block status mismatch!\n"
