@@ -67,14 +67,22 @@ class _Server:
     def leave(self) -> None:
         with self._lock:
             self._clients -= 1
-            if self._clients or self._image is None:
-                return
-            image, self._image = self._image, None
-            try:
+            if not self._clients:
+                self._close()
+
+    def end(self) -> None:
+        """Close the image for clients that are still connected; requests under way are waited for."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        image, self._image = self._image, None
+        try:
+            if image is not None:
                 image.close()
-            except AddCowError:
-                self.failed = True
-                raise
+        except AddCowError:
+            self.failed = True
+            raise
 
 
 class _ThreadStates:
@@ -137,8 +145,11 @@ def thread_model() -> int:
 
 def cleanup() -> None:
     """Let the exit status tell of data that could not be flushed: nobody else is left to be told."""
-    if _server.failed:
-        os._exit(1)
+    try:
+        _server.end()
+    finally:
+        if _server.failed:
+            os._exit(1)
 
 
 # --- connections

@@ -5,13 +5,26 @@ from __future__ import annotations
 import os
 import threading
 
-__all__ = ["PATIENCE", "Crew", "HookedStorage", "Stop"]
+__all__ = ["PATIENCE", "Crew", "Stop", "hooked"]
 
 # Seconds until a wait counts as a hang; nothing that works comes near it.
-PATIENCE = 20
+PATIENCE = 10
 
 
-class HookedStorage:
+def hooked(scene, hook, **options):
+    """An image whose storages tell the hook of their calls, those of opening left out."""
+    hooks = []
+
+    def tell(*call):
+        for each in hooks:
+            each(*call)
+
+    image = scene.open(wrap=lambda storage: _HookedStorage(storage, tell), **options)
+    hooks.append(hook)
+    return image
+
+
+class _HookedStorage:
     """A storage that calls ``hook(operation, name, offset)`` before each call, and goes on when it returns."""
 
     def __init__(self, storage, hook):
@@ -45,7 +58,7 @@ class HookedStorage:
         self._storage.close()
 
     def open(self, name, *, writable=False):
-        return HookedStorage(self._storage.open(name, writable=writable), self._hook)
+        return _HookedStorage(self._storage.open(name, writable=writable), self._hook)
 
 
 class Stop:

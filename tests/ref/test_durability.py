@@ -8,7 +8,7 @@ from addcow_ref.testing import SyncEvent, WriteEvent, ZeroesEvent
 from addcow_spec.geometry import Geometry
 from addcow_spec.model import Revision
 from tests.ref.crashes import Crashes, sectors
-from tests.ref.hooks import Crew, HookedStorage, Stop
+from tests.ref.hooks import PATIENCE, Crew, Stop, hooked
 from tests.ref.scenes import CLUSTER, SECTOR, UNIT, noise
 
 V10 = Revision.V10
@@ -153,10 +153,6 @@ def test_page_that_left_is_made_durable_by_a_flush_without_changed_pages(scene):
 # -- two at once
 
 
-def hooked(scene, hook, **options):
-    return scene.open(wrap=lambda storage: HookedStorage(storage, hook), **options)
-
-
 def test_bit_set_after_the_barrier_waits_for_the_next_flush(scene, revision):
     """A write that ends while the flush is in its barrier: its data may not be covered, so its bit stays."""
     scene.create(GARBAGE, noise(SIZE), revision=revision)
@@ -165,7 +161,7 @@ def test_bit_set_after_the_barrier_waits_for_the_next_flush(scene, revision):
     with hooked(scene, stop) as image, Crew() as crew:
         image.write(0, b"\xee" * unit)
         crew.start(image.flush)
-        assert stop.reached.wait(20)
+        assert stop.reached.wait(PATIENCE)
         image.write(unit, b"\xee" * unit)
         stop.let_go.set()
         crew.__exit__(None)
@@ -194,14 +190,14 @@ def test_flush_covers_pages_that_another_wrote_while_one_synced(scene):
         image.read(pages[1], 1)  # page 0 is written, and not synced
         armed = True
         first = crew.start(image.flush)
-        assert in_flush.reached.wait(20)
+        assert in_flush.reached.wait(PATIENCE)
         image.write(pages[1], b"\xee")
         second = crew.start(image.read, pages[2], 1)  # page 1 leaves
-        assert page_1.reached.wait(20)
+        assert page_1.reached.wait(PATIENCE)
         in_flush.let_go.set()
-        assert crew.ended(first, 20)
+        assert crew.ended(first, PATIENCE)
         page_1.let_go.set()
-        assert crew.ended(second, 20)
+        assert crew.ended(second, PATIENCE)
         calls.clear()
         image.flush()
         assert ("sync", b"x") in calls

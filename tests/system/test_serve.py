@@ -65,7 +65,7 @@ client.pwrite(b"n" * 512, {15 * CLUSTER})
     expected[12 * CLUSTER : 12 * CLUSTER + 512] = b"u" * 512
     expected[6 * CLUSTER : 7 * CLUSTER] = bytes(CLUSTER)
     late = slice(15 * CLUSTER, 15 * CLUSTER + 512)
-    assert found[late] in {bytes(512), b"n" * 512}
+    assert found[late] in (bytes(512), b"n" * 512)
     found[late] = expected[late]
     assert found == expected
 
@@ -133,7 +133,7 @@ def test_a_second_client_is_refused_while_another_server_has_the_image(scene):
     with served(scene.path()) as first, served(scene.path(), socket=scene.path(b"t")) as second:
         with libnbd_waiting(first.uri, "kept = connect()"):
             run("nbdinfo", "--size", second.uri, status=1)
-            assert os.fsdecode(scene.path()) + " is locked" in second.log.read_text()
+            assert os.fsdecode(scene.path()) in second.log.read_text()
         unlocked(scene.path(), writable=True).close()
         assert run("nbdinfo", "--size", second.uri) == f"{SIZE}\n"
 
@@ -289,8 +289,9 @@ def test_clients_that_come_and_go_leave_nothing_behind(scene):
 for _ in range(25):
     client = connect()
     cookies = [client.aio_pread(nbd.Buffer(65536), n * 65536) for n in range(16)]
-    while not all(map(client.aio_command_completed, cookies)):
-        client.poll(-1)
+    for cookie in cookies:
+        while not client.aio_command_completed(cookie):
+            client.poll(-1)
     client.shutdown()
 """
 

@@ -134,8 +134,8 @@ def test_nbdinfo_says_what_the_server_can(scene, server):
     assert {extent["description"] for extent in extents} == {"data", "hole,zero"}
 
 
-# Every connection writes its own piece of each cluster at the same time: each cluster is copied up once, all the
-# connections wait for it, and no piece may be lost. Then all write one range, and one of them wins.
+# Every connection writes its own piece of each cluster at the same time: the cluster is copied up once, all
+# of them wait for it, and no piece may be lost. Then all write one range, and one of them wins.
 TOGETHER = f"""
 count, piece = 6, 4096
 clients = [connect() for _ in range(count)]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from importlib import import_module
 
@@ -98,6 +99,17 @@ def test_streams_that_are_closed_get_nothing_of_the_disk(disk, home):
     done("io", "-r", "-c", "read -P 0xcd 0 4k", disk)
 
 
+def wait_for_sleep(pid):
+    """Wait until a process waits for its input: a signal that comes just before is seen only after it."""
+    deadline = time.monotonic() + HANG
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            if file.read().rpartition(")")[2].split()[0] == "S":
+                return
+        time.sleep(0.01)
+    raise AssertionError("it does not wait for input")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_it_with_what_was_written_in_place(disk, number, status):
     with process("io", disk, stdin=subprocess.PIPE) as running:
@@ -106,6 +118,7 @@ def test_a_signal_ends_it_with_what_was_written_in_place(disk, number, status):
         assert running.stdout.readline() == "qemu-io> wrote 4096/4096 bytes at offset 0\n"
         running.stdout.readline()
         assert running.stdout.read(len("qemu-io> ")) == "qemu-io> "
+        wait_for_sleep(running.pid)
         running.send_signal(number)
         assert running.wait(HANG) == status
         assert "Traceback" not in running.stderr.read()
