@@ -94,6 +94,7 @@ class Bitmap:
                     first = clear
                     continue
                 page = self._page(index, looking=True)
+            page.used = True
             bits, base = page.bits, first - bit
             end = min(stop - base, PAGE_BITS)
             while bit < end:

@@ -12,7 +12,6 @@ from addcow_ref import create_image, open_image
 from addcow_ref.storage import OpenFailed, OpenReason
 from addcow_ref.testing import FaultPlan, FaultyStorage, Operation
 from addcow_spec.errors import (
-    AddCowError,
     BackingChainError,
     ImageInUse,
     InvalidImage,
@@ -91,7 +90,7 @@ def test_storage_for_reading_is_not_written(scene):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: None, OpenReason.ABSENT),
+        (os.fsencode, OpenReason.ABSENT),
         (os.mkdir, OpenReason.IRREGULAR),
         (os.mkfifo, OpenReason.IRREGULAR),
         (lambda path: os.symlink(path, path), OpenReason.ABSENT),
@@ -141,7 +140,7 @@ def by_hand_old(tmp_path, revision, **options):
 
 @pytest.mark.parametrize("revision", ["v4", "v6"])
 def test_length_tells_the_revision(tmp_path, revision):
-    path = by_hand_old(tmp_path, revision)
+    path = by_hand.old(tmp_path / "x", revision, size=100 * 512)
     for writable in (False, True):
         with open_image(path, writable=writable) as image:
             assert str(image.revision) == revision
@@ -204,24 +203,23 @@ def test_stated_revision_is_for_the_top_alone(files, stated):
 # -- refused, with nothing changed
 
 
-def broken_v10(tmp_path):
-    return {
-        "ACW-HDR-001": (MalformedImage, lambda data: data.__setitem__(slice(0, 1), b"X")),
-        "ACW-HDR-002": (UnsupportedImage, lambda data: data.__setitem__(slice(8, 9), b"\x02")),
-        "ACW-HDR-003": (MalformedImage, lambda data: data.__delitem__(slice(4095, None))),
-        "ACW-NAM-001": (InvalidImage, lambda data: data.__setitem__(slice(22, 23), b"\x7f")),
-        "ACW-NAM-006": (InvalidImage, lambda data: data.__setitem__(slice(20, 24), bytes(4))),
-        "ACW-FEA-001": (InvalidImage, lambda data: data.__setitem__(slice(28, 29), b"\1")),
-        "ACW-FEA-003": (InvalidImage, lambda data: data.__setitem__(slice(35, 36), b"\x80")),
-        "ACW-BMP-001": (MalformedImage, lambda data: data.__delitem__(slice(4097, None))),
-        "ACW-BMP-002": (InvalidImage, lambda data: data.__setitem__(slice(4097, 4098), b"\x04")),
-    }
+BROKEN_V10 = {
+    "ACW-HDR-001": (MalformedImage, lambda data: data.__setitem__(slice(0, 1), b"X")),
+    "ACW-HDR-002": (UnsupportedImage, lambda data: data.__setitem__(slice(8, 9), b"\x02")),
+    "ACW-HDR-003": (MalformedImage, lambda data: data.__delitem__(slice(4095, None))),
+    "ACW-NAM-001": (InvalidImage, lambda data: data.__setitem__(slice(22, 23), b"\x7f")),
+    "ACW-NAM-006": (InvalidImage, lambda data: data.__setitem__(slice(20, 24), bytes(4))),
+    "ACW-FEA-001": (InvalidImage, lambda data: data.__setitem__(slice(28, 29), b"\1")),
+    "ACW-FEA-003": (InvalidImage, lambda data: data.__setitem__(slice(35, 36), b"\x80")),
+    "ACW-BMP-001": (MalformedImage, lambda data: data.__delitem__(slice(4097, None))),
+    "ACW-BMP-002": (InvalidImage, lambda data: data.__setitem__(slice(4097, 4098), b"\x04")),
+}
 
 
-@pytest.mark.parametrize("rule", list(broken_v10(None)))
+@pytest.mark.parametrize("rule", list(BROKEN_V10))
 def test_broken_image_is_refused_and_kept(tmp_path, rule):
     path = by_hand.v10(tmp_path / "x")
-    kind, damage = broken_v10(tmp_path)[rule]
+    kind, damage = BROKEN_V10[rule]
     data = bytearray(path.read_bytes())
     damage(data)
     path.write_bytes(data)
@@ -270,8 +268,7 @@ def test_opening_that_fails_leaves_nothing_open(scene, operation):
             storage = FaultyStorage(scene.storage(writable=writable), plan)
             try:
                 image = open_image(storage, writable=writable)
-            except AddCowError as error:
-                assert isinstance(error, StorageError | BackingChainError)
+            except (StorageError, BackingChainError):
                 with scene.open():
                     pass
             else:
