@@ -125,8 +125,8 @@ _server = _Server()
 _states = _ThreadStates()
 
 
-def _report(error: AddCowError) -> None:
-    """Have nbdkit tell the client why the exception comes that is about to be raised again."""
+def _reported(error: AddCowError) -> AddCowError:
+    """The error to raise, when nbdkit knows what to tell the client; the log gets its message and no more."""
     code = errno.EINVAL if isinstance(error, UsageError) else errno.EIO
     cause: BaseException | None = error
     while isinstance(cause, StorageError):
@@ -134,6 +134,7 @@ def _report(error: AddCowError) -> None:
     if isinstance(cause, OSError) and cause.errno in _ERRORS:
         code = cause.errno
     nbdkit.set_error(code)
+    return error.with_traceback(None)
 
 
 # --- the server
@@ -156,7 +157,10 @@ def cleanup() -> None:
 
 
 def open(readonly: bool) -> Image:
-    return _server.enter(writable=not readonly)
+    try:
+        return _server.enter(writable=not readonly)
+    except AddCowError as error:
+        raise _reported(error) from None
 
 
 def close(image: Image) -> None:
@@ -195,8 +199,7 @@ def pread(image: Image, buffer: memoryview, offset: int, flags: int) -> None:
     try:
         image.read_into(offset, buffer)
     except AddCowError as error:
-        _report(error)
-        raise
+        raise _reported(error) from None
 
 
 def pwrite(image: Image, buffer: memoryview, offset: int, flags: int) -> None:
@@ -206,16 +209,14 @@ def pwrite(image: Image, buffer: memoryview, offset: int, flags: int) -> None:
         if flags:  # FUA is the only one
             image.flush()
     except AddCowError as error:
-        _report(error)
-        raise
+        raise _reported(error) from None
 
 
 def flush(image: Image, flags: int) -> None:
     try:
         image.flush()
     except AddCowError as error:
-        _report(error)
-        raise
+        raise _reported(error) from None
 
 
 def zero(image: Image, count: int, offset: int, flags: int) -> None:
@@ -223,8 +224,7 @@ def zero(image: Image, count: int, offset: int, flags: int) -> None:
     try:
         image.write_zeroes(offset, count, unmap=unmap, fua=fua)
     except AddCowError as error:
-        _report(error)
-        raise
+        raise _reported(error) from None
 
 
 def extents(image: Image, count: int, offset: int, flags: int) -> list[tuple[int, int, int]]:
@@ -233,8 +233,7 @@ def extents(image: Image, count: int, offset: int, flags: int) -> list[tuple[int
     try:
         found = list(islice(image.extents(offset, count), most))
     except AddCowError as error:
-        _report(error)
-        raise
+        raise _reported(error) from None
     return [
         (
             extent.start,

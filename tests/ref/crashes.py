@@ -95,7 +95,10 @@ def _pieces(event):
     """An event cut into the sectors of the file, each of which is written whole or not at all."""
     if not isinstance(event, WriteEvent):
         return [event]
-    cuts = [event.offset, *range((event.offset // SECTOR + 1) * SECTOR, event.offset + len(event.data), SECTOR)]
+    cuts = [
+        event.offset,
+        *range((event.offset // SECTOR + 1) * SECTOR, event.offset + len(event.data), SECTOR),
+    ]
     ends = [*cuts[1:], event.offset + len(event.data)]
     return [
         WriteEvent(event.file, start, event.data[start - event.offset : end - event.offset])

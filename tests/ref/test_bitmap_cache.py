@@ -347,7 +347,9 @@ def test_pebibyte_in_memory(revision_):
     scene = Scene("memory", "/")
     scene.create(PIB, noise(5000), revision=revision_)
     random = Random(1)  # noqa: S311 - a sample
-    written = {place: bytes([1 + number % 255]) * SECTOR for number, place in enumerate(places(random, PIB, 800))}
+    written = {
+        place: bytes([1 + number % 255]) * SECTOR for number, place in enumerate(places(random, PIB, 800))
+    }
     calls = []
     with hooked(scene, lambda *call: calls.append(call[:2]), cache_size=8 * PAGE_SIZE) as image:
         for place, data in written.items():

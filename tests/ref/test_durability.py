@@ -131,7 +131,9 @@ def test_page_leaves_the_cache_behind_the_barrier(scene):
         assert told(scene, log) == ["write img"]
         image.write(PAGE_UNITS * unit, b"\xee" * unit)
         assert told(scene, log) == ["write img", "sync img", "write x", "write img"]
-        page = next(event for event in log if type(event) is WriteEvent and event.file == scene.identity(b"x"))
+        page = next(
+            event for event in log if type(event) is WriteEvent and event.file == scene.identity(b"x")
+        )
         assert (page.offset, page.data[:2]) == (2560, b"\x07\0")
         # The flush makes the page durable that went before, and the one that is left.
         image.flush()

@@ -65,7 +65,9 @@ def prepared(scene, revision):
 
 def harmless(before, after, start, end):
     """Whether ``after`` differs from ``before`` within whole sectors that a request was to change, at most."""
-    changed = [at for at, pair in enumerate(zip(sectors(before), sectors(after), strict=True)) if len(set(pair)) > 1]
+    changed = [
+        at for at, pair in enumerate(zip(sectors(before), sectors(after), strict=True)) if len(set(pair)) > 1
+    ]
     return all(start // SECTOR <= at < -(-end // SECTOR) for at in changed)
 
 
@@ -87,7 +89,9 @@ def requested(before, request):
 
 def old_or_new(old, new, found):
     """By bytes: a write may be cut off anywhere, also within a sector."""
-    different = [pair for pair in zip(*map(sectors, (old, new, found)), strict=True) if pair[2] not in pair[:2]]
+    different = [
+        pair for pair in zip(*map(sectors, (old, new, found)), strict=True) if pair[2] not in pair[:2]
+    ]
     return all(have in want for triple in different for *want, have in zip(*triple, strict=True))
 
 
@@ -357,7 +361,10 @@ def test_signals_interrupt_no_transfer(files):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert files.get(b"img")[-3 * CLUSTER :] == noise(size)[-3 * CLUSTER : -2 * CLUSTER] + bytes(CLUSTER) + noise(size)[-CLUSTER:]
+    assert (
+        files.get(b"img")[-3 * CLUSTER :]
+        == noise(size)[-3 * CLUSTER : -2 * CLUSTER] + bytes(CLUSTER) + noise(size)[-CLUSTER:]
+    )
 
 
 def test_interrupted_fallocate_is_repeated(files, monkeypatch):
@@ -458,4 +465,6 @@ def test_log_of_a_failed_write_has_no_bit(scene, revision):
         with pytest.raises(StorageError):
             image.write(0, b"\xee" * CLUSTER)
         image.flush()
-    assert [event for event in log if isinstance(event, WriteEvent) and event.file == scene.identity(b"x")] == []
+    assert [
+        event for event in log if isinstance(event, WriteEvent) and event.file == scene.identity(b"x")
+    ] == []

@@ -14,7 +14,20 @@ from tests.ref.qcow2_images import COPIED, ROOM, content
 from tests.ref.qcow2_images import image as qcow2
 from tests.ref.scenes import CLUSTER, SECTOR, Scene, noise
 
-SIZES = [0, 1, 511, 512, 513, 4096, CLUSTER - 1, CLUSTER, CLUSTER + 1, 2 * CLUSTER, 2 * CLUSTER + 512, 8 * CLUSTER + 7]
+SIZES = [
+    0,
+    1,
+    511,
+    512,
+    513,
+    4096,
+    CLUSTER - 1,
+    CLUSTER,
+    CLUSTER + 1,
+    2 * CLUSTER,
+    2 * CLUSTER + 512,
+    8 * CLUSTER + 7,
+]
 # A qcow2 file of 64 KiB with data in its guest clusters 1 and 100.
 QCOW2_DATA = content(2 * SECTOR, 5)
 QCOW2 = qcow2({1: COPIED | ROOM, 100: COPIED | ROOM + SECTOR}, parts={ROOM: QCOW2_DATA})
@@ -33,7 +46,9 @@ PLACES = st.one_of(
         st.integers(-1, 1),
     ),
 )
-LENGTHS = st.one_of(st.integers(0, 1500), st.sampled_from([SECTOR, CLUSTER - 1, CLUSTER, CLUSTER + 1, 3 * CLUSTER]))
+LENGTHS = st.one_of(
+    st.integers(0, 1500), st.sampled_from([SECTOR, CLUSTER - 1, CLUSTER, CLUSTER + 1, 3 * CLUSTER])
+)
 STEPS = st.one_of(
     st.tuples(st.just("write"), PLACES, LENGTHS),
     st.tuples(st.just("write"), PLACES, LENGTHS),

@@ -49,7 +49,9 @@ def test_copies_of_different_clusters_run_in_parallel(scene, revision):
         assert image.allocated_units() == 2
 
 
-@pytest.mark.parametrize("request_", ["read it", "read other", "write other", "zero other", "flush", "extents"])
+@pytest.mark.parametrize(
+    "request_", ["read it", "read other", "write other", "zero other", "flush", "extents"]
+)
 def test_copy_that_is_held_up_holds_up_nobody_else(held, request_):
     image, stop = held
     with Crew() as crew:

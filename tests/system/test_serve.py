@@ -286,7 +286,7 @@ def test_hostile_names(tmp_path, name):
 def test_clients_that_come_and_go_leave_nothing_behind(scene):
     """Each has threads of nbdkit to itself, and each of these a state in Python."""
     script = """
-for _ in range(25):
+for _ in range(80):
     client = connect()
     cookies = [client.aio_pread(nbd.Buffer(65536), n * 65536) for n in range(16)]
     for cookie in cookies:
