@@ -148,9 +148,10 @@ def cleanup() -> None:
     """Let the exit status tell of data that could not be flushed: nobody else is left to be told."""
     try:
         _server.end()
-    finally:
-        if _server.failed:
-            os._exit(1)
+    except AddCowError as error:
+        sys.stderr.write(f"{error}\n")
+    if _server.failed:
+        os._exit(1)
 
 
 # --- connections

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
-import platform
 import shutil
 import statistics
 import struct
@@ -19,6 +18,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from results import Row, machine, save, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,18 +49,6 @@ class Run:
     seconds: float
     memory: int
     output: str
-
-
-@dataclass
-class Row:
-    """A line of the table."""
-
-    what: str
-    ours: str
-    peer: str
-    ratio: str
-    aim: str
-    reached: bool
 
 
 def run(command: Sequence[str | Path]) -> Run:
@@ -206,27 +195,6 @@ def small_images(directory: Path, times: int) -> list[Row]:
     ]
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown."""
-    lines = ["| what | addcow-check | qemu-img check | ratio | aim | reached |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {r.what} | {r.ours} | {r.peer} | {r.ratio} | {r.aim} | {'yes' if r.reached else 'no'} |"
-        for r in rows
-    ]
-    return "\n".join(lines)
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    qemu = subprocess.run(
-        ["qemu-img", "--version"], capture_output=True, text=True, check=True
-    ).stdout.split()[2]
-    return (
-        f"{os.cpu_count()} processors, {platform.machine()}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, qemu-img {qemu}"
-    )
-
-
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -245,11 +213,11 @@ def main() -> None:
     text = (
         "# addcow-check beside qemu-img check\n\n"
         f"Made by `make bench`: medians of at least {arguments.times} runs, the two in turn, in one run.\n"
-        f"{machine()}.\n\n{table(rows)}\n"
+        f"{machine()}.\n\n{table(rows, 'addcow-check', 'qemu-img check')}\n"
     )
     print(text)
     if arguments.save:
-        arguments.save.write_text(text)
+        save(arguments.save, text)
 
 
 if __name__ == "__main__":

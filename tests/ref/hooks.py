@@ -1,4 +1,4 @@
-"""Looking over the engine's shoulder: a storage that tells of each call, and threads that never hang a test."""
+"""A storage that tells of each call, and threads that never hang a test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def hooked(scene, hook, **options):
 
 
 class _HookedStorage:
-    """A storage that calls ``hook(operation, name, offset)`` before each call, and goes on when it returns."""
+    """A storage that calls ``hook(operation, name, offset)`` before each of its calls."""
 
     def __init__(self, storage, hook):
         self._storage = storage

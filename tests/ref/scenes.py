@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 
 from addcow_conformance.checker import CheckOptions, check_image
-from addcow_ref import create_image, open_image
+from addcow_ref import FileStorage, create_image, open_image
 from addcow_ref.memory import MemoryFiles
 from addcow_ref.storage import OpenFailed
 from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
@@ -101,8 +101,6 @@ class Scene:
 
     def storage(self, *, writable=True):
         """The add-cow file as a storage."""
-        from addcow_ref import FileStorage
-
         if self.kind == "memory":
             return self.memory.open(b"x", writable=writable)
         return FileStorage.open_path(self.path(), writable=writable)

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 
 from addcow_ref import _linux
-from addcow_ref.testing import FaultyStorage, Operation, WriteEvent
+from addcow_ref.testing import FaultPlan, FaultyStorage, Operation, RecordingStorage, WriteEvent
 from addcow_spec.errors import ImageError, StorageError, UsageError
 from addcow_spec.model import Revision
 from tests.ref.crashes import sectors
@@ -64,7 +64,7 @@ def prepared(scene, revision):
 
 
 def harmless(before, after, start, end):
-    """Whether ``after`` differs from ``before`` within whole sectors that a request was to change, at most."""
+    """Whether ``after`` is ``before``, but for the sectors that a request was to change."""
     changed = [
         at for at, pair in enumerate(zip(sectors(before), sectors(after), strict=True)) if len(set(pair)) > 1
     ]
@@ -112,13 +112,14 @@ def test_call_that_fails_fails_the_request_and_nothing_else(kind, revision, name
         try:
             request[0](image)
         except StorageError as error:
-            assert isinstance(error.__cause__, OSError)  # noqa: PT017 - the loop ends where nothing is raised
-            assert error.__cause__.errno == armed.code
+            failed = error
         else:
             assert armed.times == 1, "the failure was swallowed"
             plan.disarm()
             image.close()
             break
+        assert isinstance(failed.__cause__, OSError)
+        assert failed.__cause__.errno == armed.code
         after = image.read(0, SIZE)
         wanted = requested(before, request)
         assert old_or_new(before, wanted, after)
@@ -457,8 +458,6 @@ def test_log_of_a_failed_write_has_no_bit(scene, revision):
     """The bits of a write whose data failed are never written, not even by a later flush."""
     scene.create(GARBAGE, BASE, revision=revision)
     log = []
-    from addcow_ref.testing import FaultPlan, RecordingStorage
-
     plan = FaultPlan()
     with scene.open(wrap=lambda storage: RecordingStorage(FaultyStorage(storage, plan), log)) as image:
         plan.arm(Operation.WRITE, name=b"img", times=1, partial=40)

@@ -250,6 +250,25 @@ def test_lying_sync_is_logged_from_outside_only(files, plan):
     assert (len(outside), inside) == (1, [])
 
 
+def test_order_of_the_log_is_kept_between_files(files):
+    """A write that begins while another file is synced is logged after the sync, not before it."""
+    log = []
+
+    class Syncing(Counting):
+        def sync(self):
+            super().sync()
+            writing.start()
+            writing.join(0.1)
+
+    y = RecordingStorage(files.open(b"y", writable=True), log)
+    x = y.open(b"x", writable=True)
+    x.storage = Syncing(x.storage)
+    writing = threading.Thread(target=y.write, args=(0, b"late"))
+    x.sync()
+    writing.join()
+    assert log == [SyncEvent(x.identity), WriteEvent(y.identity, 0, b"late")]
+
+
 def test_log_replayed_gives_the_files(files):
     """Also when threads write at once, to one file through one storage and to another through its sibling."""
     log = []
