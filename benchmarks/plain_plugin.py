@@ -1,6 +1,6 @@
 """The least that an nbdkit plugin in Python can be: requests on a raw file. A peer of `bench_ref.py`.
 
-Parameters: ``file``, and ``keep=1`` to keep the thread states of nbdkit's threads, as the engine's plugin does.
+Parameters: ``file``, and ``keep=1`` to keep the states of nbdkit's threads, as the engine's plugin does.
 """
 
 # ruff: noqa: A001, ARG001, D103, FBT001, PLW0603 - the shape is nbdkit's

@@ -15,23 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class Row:
-    """A line of the table."""
+    """A line of the table; ``reached`` is None where nothing is aimed at."""
 
     what: str
     ours: str
     peer: str
     ratio: str
     aim: str
-    reached: bool
+    reached: bool | None
 
 
 def table(rows: Sequence[Row], ours: str, peer: str) -> str:
     """The rows as Markdown, with the names of two columns."""
     lines = [f"| what | {ours} | {peer} | ratio | aim | reached |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {r.what} | {r.ours} | {r.peer} | {r.ratio} | {r.aim} | {'yes' if r.reached else 'no'} |"
-        for r in rows
-    ]
+    words = {True: "yes", False: "no", None: "-"}
+    lines += [f"| {r.what} | {r.ours} | {r.peer} | {r.ratio} | {r.aim} | {words[r.reached]} |" for r in rows]
     return "\n".join(lines)
 
 
@@ -47,7 +45,7 @@ def machine() -> str:
 
 
 def save(path: Path, text: str) -> None:
-    """Put a chapter, whose first line is its heading, in the place of the one of that heading, or at the end."""
+    """Put a chapter in the place of the one that has its heading, or at the end of the file."""
     chapters = _chapters(path.read_text() if path.exists() else "") | _chapters(text)
     path.write_text("\n".join(chapters.values()))
 

@@ -416,3 +416,45 @@ def test_pebibyte_in_files_takes_little_memory(roomy):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.stderr == ""
     assert int(ended.stdout) < 64 << 10
+
+
+# -- requests over the end of a page
+
+
+def full_page(scene, revision, **options):
+    """An image of two pages; all bits of the first are set, the page is in the cache."""
+    unit = UNIT[revision]
+    scene.create((PAGE_BITS + 8) * unit, noise(SECTOR), revision=revision)
+    image = scene.open(**options)
+    image.write_zeroes(0, PAGE_BITS * unit)
+    return image, PAGE_BITS * unit
+
+
+def test_read_from_a_full_page_into_the_next(scene, revision):
+    image, border = full_page(scene, revision)
+    with image:
+        image._disk.image_file.write(border, b"\xdd" * 9)  # below a clear bit
+        assert image.read(border - 9, 18) == bytes(18)
+
+
+def test_write_from_a_full_page_into_the_next(scene, revision):
+    image, border = full_page(scene, revision)
+    with image:
+        image.write(border - 9, b"\xee" * 18)
+        assert image.allocated_units() == PAGE_BITS + 1
+        assert image.read(border - 10, 20) == b"\0" + b"\xee" * 18 + b"\0"
+    with scene.open(writable=False) as image:
+        assert image.read(border - 10, 20) == b"\0" + b"\xee" * 18 + b"\0"
+
+
+def test_full_page_is_used_without_asking_for_runs(scene, revision):
+    """Requests inside it go straight to the image file, and keep the page from leaving."""
+    image, border = full_page(scene, revision)
+    with image:
+        page = image._disk.bitmap.pages[0]
+        image._disk.bitmap._lock.acquire()  # nobody needs it
+        for request in (lambda: image.read(border - 5, 5), lambda: image.write(border - 5, b"\xee" * 5)):
+            page.used = False
+            request()
+            assert page.used
+        image._disk.bitmap._lock.release()

@@ -4,89 +4,23 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from functools import lru_cache, partial
 
 import pytest
 
 from addcow_ref import open_image
-from addcow_ref.memory import MemoryFiles
 from addcow_ref.testing import (
-    FaultPlan,
-    FaultyStorage,
-    Operation,
     RecordingStorage,
-    SyncEvent,
     TruncateEvent,
-    WriteEvent,
-    ZeroesEvent,
 )
-from addcow_spec.codec import parse_header
-from addcow_spec.errors import InvalidImage, StorageError, UsageError
+from addcow_spec.errors import UsageError
 from addcow_spec.geometry import Geometry
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
-from tests.ref.qcow2_images import content as words
+from tests.ref.resized import Disk, bytes_of, content
 from tests.ref.scenes import CLUSTER, SECTOR, UNIT, Scene, bits_set
 
 V10 = Revision.V10
 OLD_REVISIONS = [Revision.V4, Revision.V6]
-# What a disk of odd length and one that was cut a moment ago draw, and what keeps nobody from using them.
-HARMLESS = {"ACW-SIZ-004", "ACW-BMP-003"}
-
-content = lru_cache(64)(words)
-
-
-def bytes_of(size, revision):
-    """Units, and bytes besides where the revision can have them, as bytes."""
-    units, more = size
-    return units * UNIT[revision] + (more if revision is V10 else 0)
-
-
-class Disk:
-    """A scene's image with some units written, and what it reads."""
-
-    def __init__(self, scene, revision, size, base, written):
-        self.scene, self.revision, self.size = scene, revision, size
-        self.base = None if base is None else content(base, 2)
-        self.unit = UNIT[revision]
-        self.units = Geometry(revision, size).units
-        self.set = {unit for unit in written if unit < self.units}
-        scene.create(content(size, 3), self.base, revision=revision, overwrite=True)
-        self.reads = bytearray(self.below(0, size))
-        with scene.open() as image:
-            for unit in self.set:
-                start, end = unit * self.unit, min((unit + 1) * self.unit, size)
-                image.write(start, content(size, 4)[start:end])
-                self.reads[start:end] = content(size, 4)[start:end]
-
-    def below(self, start, end):
-        return (self.base or b"")[start:end].ljust(end - start, b"\0")
-
-    def resized(self, size):
-        """What the disk reads when it has another size."""
-        if size <= self.size:
-            return bytes(self.reads[:size])
-        rest = min(self.units * self.unit, size)
-        if self.units - 1 in self.set:
-            return bytes(self.reads) + bytes(rest - self.size) + self.below(rest, size)
-        return bytes(self.reads) + self.below(self.size, size)
-
-    def bits(self, size):
-        units = Geometry(self.revision, size).units
-        return {unit for unit in self.set if unit < units}
-
-    def check(self, size, *, harmless=HARMLESS):
-        """The files are those of a sound image of ``size`` bytes, that reads as it should."""
-        scene = self.scene
-        assert scene.size() == size
-        if self.revision is not V10:
-            assert scene.stored_size() == size
-        assert scene.bits() == self.bits(size)
-        assert set(scene.findings()) <= harmless
-        with scene.open(writable=False) as image:
-            assert image.size == size
-            assert image.units == Geometry(self.revision, size).units
-            assert image.read(0, size) == self.resized(size)
 
 
 SIZES = [(0, 0), (0, 100), (2, 100), (2, 300), (3, 0), (8, 0), (8, 512), (9, 0), (17, 1)]
@@ -236,193 +170,6 @@ def test_header_follows_the_size_field(scene, revision):
         assert after == before
     else:
         assert after == before[:2060] + (3 * CLUSTER).to_bytes(8, "big") + before[2068:]
-
-
-# -- a step fails
-
-CHANGES = [((9, 0), (20, 0)), ((2, 300), (9, 0)), ((20, 0), (9, 0)), ((8, 0), (0, 0)), ((3, 0), (2, 200))]
-STEPS = [
-    (operation, name)
-    for operation in (Operation.TRUNCATE, Operation.WRITE, Operation.SYNC, Operation.READ)
-    for name in (b"x", b"img")
-]
-
-
-@pytest.mark.parametrize("kind", ["files", "memory"])
-@pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_failed_step_leaves_the_old_size_and_a_sound_image(kind, old, new, revision, tmp_path):
-    """Only a shrunk disk whose end is cut off already has the new one."""
-    size, target = bytes_of(old, revision), bytes_of(new, revision)
-    failures = 0
-    for operation, name in STEPS:
-        for after in range(20):
-            scene = Scene(kind, tmp_path)
-            disk = Disk(scene, revision, size, 4 * UNIT[revision] + 9, range(0, 20, 2))
-            image, plan = scene.faulty()
-            plan.arm(operation, name=name, after=after, times=1, partial=5)
-            try:
-                image.resize(target)
-            except StorageError:
-                failures += 1
-            else:
-                plan.disarm()
-                image.close()
-                break
-            cuts = plan.calls[Operation.TRUNCATE, b"img"]
-            cut = target < size and cuts and (operation, name) != (Operation.TRUNCATE, b"img")
-            left = target if cut else size
-            assert image.size == left
-            assert image.read(0, left) == disk.resized(left)
-            if operation is Operation.SYNC:
-                for request in (image.flush, partial(image.resize, target), image.close):
-                    with pytest.raises(StorageError):
-                        request()
-            else:
-                image.close()
-            disk.check(left)
-            with scene.open() as again:
-                again.resize(target)
-            disk.check(target)
-        else:
-            pytest.fail("it never came to an end")
-    assert failures >= 5
-
-
-def test_failed_resize_can_be_tried_again(scene, revision):
-    disk = Disk(scene, revision, 9 * UNIT[revision], None, {0, 8})
-    for target in (20 * UNIT[revision], 3 * UNIT[revision]):
-        image, plan = scene.faulty()
-        with image:
-            plan.arm(Operation.TRUNCATE, name=b"img", times=1)
-            with pytest.raises(StorageError):
-                image.resize(target)
-            image.resize(target)
-            assert image.read(0, target) == disk.resized(target)
-            image.resize(9 * UNIT[revision])
-        disk = Disk(scene, revision, 9 * UNIT[revision], None, {0, 8})
-
-
-# -- power fails
-
-
-def replayed(files, event):
-    """What an event makes of the bytes of its file."""
-    data = files[event.file]
-    if isinstance(event, WriteEvent):
-        data[len(data) :] = bytes(max(event.offset - len(data), 0))
-        data[event.offset : event.offset + len(event.data)] = event.data
-    elif isinstance(event, TruncateEvent):
-        data[:] = data[: event.length].ljust(event.length, b"\0")
-    elif isinstance(event, ZeroesEvent):
-        data[event.offset : event.offset + event.length] = bytes(event.length)
-
-
-def crash_states(start, log):
-    """The bytes of the files when power fails after any event, with what was not synced there or not."""
-    for length in range(len(log) + 1):
-        for dropped in ((), *((file,) for file in start), tuple(start)):
-            files = {file: bytearray(data) for file, data in start.items()}
-            for at, event in enumerate(log[:length]):
-                synced = any(
-                    isinstance(other, SyncEvent) and other.file == event.file for other in log[at:length]
-                )
-                if synced or event.file not in dropped:
-                    replayed(files, event)
-            yield length, files
-
-
-def power_cut(disk, scene, resize, plan=None):
-    """Crash states of a resize, as files in memory."""
-    log = []
-    names = {scene.memory.open(name).identity: name for name in (b"x", b"img", b"base")}
-    start = {identity: scene.get(name) for identity, name in names.items() if name != b"base"}
-    image = open_image(
-        FaultyStorage(RecordingStorage(scene.storage(), log), plan or FaultPlan()),
-        writable=True,
-        revision=disk.revision,
-    )
-    resize(image)
-    for length, files in crash_states(start, log):
-        contents = {names[identity]: bytes(data) for identity, data in files.items()}
-        yield length == len(log), MemoryFiles({**contents, b"base": disk.base})
-
-
-def check_after_crash(disk, files, old, new, *, undone=False):
-    """Size old or new; what is about to be cut off may read from below, as far as the last byte's bits go."""
-    with open_image(files.open(b"x"), revision=disk.revision) as image:
-        size = image.size
-        got = image.read(0, size)
-    assert size in {old, new}
-    want = disk.resized(size)
-    kept = min(old, new) if not undone and new < old == size else size
-    assert got[:kept] == want[:kept]
-    for at in range(-(-kept // disk.unit) * disk.unit, size, disk.unit):
-        end = min(at + disk.unit, size)
-        assert got[at:end] in {want[at:end], disk.below(at, end)}
-        if at // disk.unit >= -(-kept // (8 * disk.unit)) * 8:
-            assert got[at:end] == want[at:end]
-    return size
-
-
-@pytest.fixture
-def memory(tmp_path):
-    return Scene("memory", tmp_path)
-
-
-@pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_power_may_fail_at_any_step(memory, old, new):
-    size, target = bytes_of(old, V10), bytes_of(new, V10)
-    disk = Disk(memory, V10, size, 4 * CLUSTER + 9, range(0, 20, 2))
-    seen = set()
-    for last, files in power_cut(disk, memory, lambda image: image.resize(target)):
-        found = check_after_crash(disk, files, size, target)
-        seen.add(found)
-        assert not last or found == target
-    assert seen == {size, target}
-
-
-@pytest.mark.parametrize("revision", OLD_REVISIONS, ids=str)
-@pytest.mark.parametrize(("old", "new"), [((9, 0), (20, 0)), ((20, 0), (9, 0)), ((8, 0), (0, 0))])
-def test_power_cut_of_old_revisions_breaks_the_size_field_alone(memory, revision, old, new):
-    size, target = bytes_of(old, revision), bytes_of(new, revision)
-    disk = Disk(memory, revision, size, 4 * SECTOR + 9, range(0, 20, 2))
-    seen = set()
-    for last, files in power_cut(disk, memory, lambda image: image.resize(target)):
-        length = len(files.contents(b"img"))
-        if length == parse_header(files.contents(b"x"), revision).size:
-            seen.add(check_after_crash(disk, files, size, target))
-            continue
-        with pytest.raises(InvalidImage) as refused:
-            open_image(files.open(b"x"), revision=revision)
-        assert refused.value.rule == "ACW-SIZ-006"
-        assert not last
-        assert len(files.contents(b"x")) >= Geometry(revision, length).bitmap_end
-    assert seen == {size, target}
-
-
-@pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_power_may_fail_after_a_failed_step(memory, old, new):
-    """What was flushed before a resize that failed is there in full, once it has failed."""
-    size, target = bytes_of(old, V10), bytes_of(new, V10)
-    for operation, name in STEPS:
-        for after in range(20):
-            plan = FaultPlan()
-            disk = Disk(memory, V10, size, 4 * CLUSTER + 9, range(0, 20, 2))
-            faults = []
-
-            def resize(image, plan=plan, step=(operation, name, after), faults=faults):
-                operation, name, after = step
-                faults.append(plan.arm(operation, name=name, after=after, times=1))
-                try:
-                    image.resize(target)
-                except StorageError:
-                    assert faults[0].times == 0
-
-            for last, files in power_cut(disk, memory, resize, plan):
-                undone = last and faults[0].times == 0 and operation is not Operation.SYNC
-                check_after_crash(disk, files, size, target, undone=undone)
-            if faults[0].times:
-                break
 
 
 # -- requests meanwhile
