@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, Self
 
 from addcow_ref._chain import Options, check_chain, open_named
@@ -17,6 +17,8 @@ from addcow_spec.model import Features, Header, HeaderV4, HeaderV6, HeaderV10, R
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from addcow_ref._layer import LayerInfo
     from addcow_ref._open import Path
     from addcow_ref.storage import Storage
@@ -72,7 +74,7 @@ def create_image(
         raise UsageError("a path holds no NUL byte")
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
-    with _Draft(path, confine) as draft:
+    with _Draft(path, None if confine is None else os.fsencode(confine)) as draft:
         draft.keep_apart(_write(draft.file, names, backing_format, revision))
         draft.publish(overwrite=overwrite)
 
@@ -149,19 +151,19 @@ def _write(
 class _Draft:
     """The new file under another name beside it, until it is published."""
 
-    def __init__(self, path: bytes, confine: Path | None) -> None:
+    def __init__(self, path: bytes, confine: bytes | None) -> None:
         self._path = path
-        self._name = os.path.join(os.path.dirname(path), b".addcow-" + secrets.token_hex(8).encode())
-        try:
-            descriptor = os.open(self._name, _NEW, 0o666)
-        except OSError as error:
-            raise _failed(path, error) from error
-        confine = None if confine is None else os.fsencode(confine)
-        try:
-            self.file = FileStorage.adopt(descriptor, self._name, confine=confine)
-        except StorageError:
-            os.unlink(self._name)
-            raise
+        self._base = os.path.basename(path)
+        self._draft = b".addcow-" + secrets.token_hex(8).encode()
+        self._confine = confine
+        with ExitStack() as undo, _failures_of(path):
+            self._directory = _open_directory(path)
+            undo.callback(os.close, self._directory)
+            descriptor = os.open(self._draft, _NEW, 0o666, dir_fd=self._directory)
+            undo.callback(os.unlink, self._draft, dir_fd=self._directory)
+            shown = os.path.join(os.path.dirname(path), self._draft)
+            self.file = FileStorage.adopt(descriptor, shown, confine=confine)
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -169,7 +171,8 @@ class _Draft:
     def __exit__(self, *_: object) -> None:
         self.file.close()
         with suppress(FileNotFoundError):
-            os.unlink(self._name)
+            os.unlink(self._draft, dir_fd=self._directory)
+        os.close(self._directory)
 
     def keep_apart(self, chain: tuple[LayerInfo, ...]) -> None:
         """Refuse to replace a file that the new image stands on.
@@ -183,26 +186,40 @@ class _Draft:
             raise BackingChainError(message, rule="ACW-CHN-001")
 
     def publish(self, *, overwrite: bool) -> None:
-        """Give the file its own name, durably.
+        """Give the file its own name, durably. A file that it replaces must not be in use.
 
         Raises:
             UsageError: a file of that name came to be meanwhile (ACW-DYN-010).
+            ImageInUse: somebody has the file that is to be replaced open.
+            OpenFailed: what is to be replaced is no regular file.
             StorageError: the file system failed.
         """
-        try:
+        with ExitStack() as held, _failures_of(self._path):
             if overwrite:
-                os.rename(self._name, self._path)
+                if os.path.lexists(self._path):
+                    replaced = FileStorage.open_path(self._path, confine=self._confine)
+                    held.callback(replaced.close)
+                    replaced.lock(exclusive=True)
+                os.rename(self._draft, self._base, src_dir_fd=self._directory, dst_dir_fd=self._directory)
             else:
-                os.link(self._name, self._path, follow_symlinks=False)
-            sync_directory(self._path)
-        except FileExistsError as error:
-            raise _exists(self._path) from error
-        except OSError as error:
-            raise _failed(self._path, error) from error
+                os.link(
+                    self._draft,
+                    self._base,
+                    src_dir_fd=self._directory,
+                    dst_dir_fd=self._directory,
+                    follow_symlinks=False,
+                )
+            os.fsync(self._directory)
 
 
-def _failed(path: bytes, error: OSError) -> StorageError:
-    return StorageError(f"{printable(path)} could not be made: {error.strerror}")
+@contextmanager
+def _failures_of(path: bytes) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        raise StorageError(f"{printable(path)} could not be made: {error.strerror}") from error
 
 
 def sync_directory(path: bytes) -> None:
@@ -211,8 +228,13 @@ def sync_directory(path: bytes) -> None:
     Raises:
         OSError: the file system failed.
     """
-    descriptor = os.open(os.path.dirname(path) or b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = _open_directory(path)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open_directory(path: bytes) -> int:
+    """The directory that ``path`` has its last component in."""
+    return os.open(os.path.dirname(path) or b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -322,14 +322,18 @@ class Disk:
         try:
             file.sync()
         except StorageError as error:
-            self._failure = error
-            self._write_limit = _CLOSED
+            self.give_up(error)
             raise
+
+    def give_up(self, error: StorageError) -> None:
+        """Take no more writes: what the files hold is not known after ``error``."""
+        self._failure = error
+        self._write_limit = _CLOSED
 
     def _failed(self) -> StorageError:
         name = printable(self.file.path)
         error = StorageError(
-            f"{name}: an earlier sync failed, what was written since the last flush may be lost"
+            f"{name}: an earlier failure may have lost what was written since the last flush; open it anew"
         )
         error.__cause__ = self._failure
         return error

@@ -140,9 +140,16 @@ class FileStorage:
 
     @classmethod
     def _opened(cls, name: bytes, path: bytes, names: _Names, *, writable: bool) -> FileStorage:
-        descriptor, identity = open_judged(name, path, writable=writable, **names._asdict())
-        with _kept(descriptor, path):
-            return cls(descriptor, path, identity, names.of(name), writable=writable)
+        # The directory first, and the file from there: a link that changes must not part the two.
+        try:
+            own = names.of(name)
+        except OSError as error:
+            descriptor, _ = open_judged(name, path, writable=False, **names._asdict())  # says why
+            os.close(descriptor)
+            raise open_refusal(path, error) from error
+        base = os.path.basename(name) or b"."
+        descriptor, identity = open_judged(base, path, writable=writable, **own._asdict())
+        return cls(descriptor, path, identity, own, writable=writable)
 
     def close(self) -> None:
         """Close the file, which ends its lock; a second call does nothing.

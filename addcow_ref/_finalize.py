@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from addcow_ref._image import Image
+    from addcow_ref.storage import Identity
     from addcow_spec.model import Revision
 
 __all__ = ["finalize_image"]
@@ -64,12 +65,19 @@ def finalize_image(
         _compare(image, progress)
         image.flush()
         if remove:
-            try:
-                os.unlink(path)
-                sync_directory(path)
-            except OSError as error:
-                raise StorageError(f"{printable(path)} was not removed: {error.strerror}") from error
+            _remove(path, image.identity)
         return image.image_path
+
+
+def _remove(path: bytes, proven: Identity) -> None:
+    try:
+        status = os.lstat(path)
+        if (status.st_dev, status.st_ino) != proven:
+            raise StorageError(f"{printable(path)} is another file by now, and was not removed")
+        os.unlink(path)
+        sync_directory(path)
+    except OSError as error:
+        raise StorageError(f"{printable(path)} was not removed: {error.strerror}") from error
 
 
 def _compare(image: Image, progress: Callable[[int, int], None] | None) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from addcow_ref._disk import Disk
     from addcow_ref._judge import Note
     from addcow_ref._layer import Extent
-    from addcow_ref.storage import ReadableBuffer, WritableBuffer
+    from addcow_ref.storage import Identity, ReadableBuffer, WritableBuffer
     from addcow_spec.model import Header, Revision
 
 __all__ = ["Image"]
@@ -50,6 +50,11 @@ class Image:
     def path(self) -> bytes:
         """The add-cow file, as it was opened."""
         return self._disk.file.path
+
+    @property
+    def identity(self) -> Identity:
+        """What the add-cow file is, whatever its path leads to by now: device and inode."""
+        return self._disk.file.identity
 
     @property
     def image_path(self) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from addcow_ref._layer import Extent, LayerInfo
+from addcow_spec.errors import StorageError
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +45,14 @@ def file_extents(file: Storage, offset: int, length: int) -> Iterator[Extent]:
     """Data and holes of a range of a raw file, as extents of depth 0.
 
     Raises:
-        StorageError: the file system failed.
+        StorageError: the file system failed, or the file has become shorter than the range.
     """
     end = offset + length
     while offset < end:
         data = file.next_data(offset, end)
+        if data == end and file.length() < end:
+            # What was cut off looks like a hole.
+            raise StorageError(f"{printable(file.path)}: it shrank to {file.length()} bytes")
         if data > offset:
             yield _extent(file, offset, data, zero=True)
             offset = data

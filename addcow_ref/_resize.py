@@ -10,15 +10,17 @@ image file cannot be had back, so that from there on the size is the new one.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from addcow_spec.codec import LAYOUTS
-from addcow_spec.errors import UsageError
+from addcow_spec.errors import StorageError, UsageError
 from addcow_spec.geometry import SECTOR_SIZE, Geometry
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from addcow_ref._disk import Disk
 
 __all__ = ["LARGEST_SIZE", "check_size", "resize_disk"]
@@ -54,8 +56,23 @@ def resize_disk(disk: Disk, size: int) -> None:
         change(disk, old, new)
 
 
+@contextmanager
+def _undone_on_failure(disk: Disk) -> Iterator[ExitStack]:
+    """Steps that are undone, last first, if the body fails; the error is the body's."""
+    undo = ExitStack()
+    try:
+        yield undo
+    except BaseException as error:
+        try:
+            undo.close()
+        except StorageError as second:
+            disk.give_up(second)
+            raise error from error.__cause__
+        raise
+
+
 def _grow(disk: Disk, old: Geometry, new: Geometry) -> None:
-    with ExitStack() as undo:
+    with _undone_on_failure(disk) as undo:
         undo.callback(disk.file.truncate, old.bitmap_end)
         # Whatever follows the bitmap must not become bits, nor the unused bits of its last byte.
         disk.file.truncate(old.bitmap_end)
@@ -80,7 +97,7 @@ def _cut_again(disk: Disk, old: Geometry) -> None:
 
 
 def _shrink(disk: Disk, old: Geometry, new: Geometry) -> None:
-    with ExitStack() as undo:
+    with _undone_on_failure(disk) as undo:
         # The bits that are set again vouch for data that was flushed.
         undo.callback(disk.sync_bits)
         _clear_after(disk, new, undo)

@@ -39,9 +39,6 @@ def image(home):
 # --- files that shrink underneath
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what was cut off a raw file counts as a hole, and is streamed as zeros"
-)
 def test_stream_takes_no_lost_backing_data_for_zeros(files):
     files.create(32 * CLUSTER, noise(32 * CLUSTER))
     with files.open() as disk:
@@ -51,7 +48,6 @@ def test_stream_takes_no_lost_backing_data_for_zeros(files):
     assert max(files.bits(), default=0) < 16
 
 
-@pytest.mark.xfail(strict=True, reason="what was cut off a raw file counts as a hole, and is copied as zeros")
 @pytest.mark.parametrize("name", [b"img", b"base"])
 def test_extents_call_no_lost_data_zeros(files, name):
     files.create(4 * CLUSTER, noise(4 * CLUSTER))
@@ -82,7 +78,6 @@ def test_create_leaves_the_image_of_another_that_was_faster_whole(monkeypatch):
     assert img("info", "x").status == 0
 
 
-@pytest.mark.xfail(strict=True, reason="what has the name at the end is removed, whatever was proven")
 def test_finalize_removes_only_the_file_that_it_has_proven(image, home):
     with open_image(image, writable=True) as disk:
         disk.write(0, noise(disk.size))
@@ -98,16 +93,12 @@ def test_finalize_removes_only_the_file_that_it_has_proven(image, home):
     assert sorted(os.listdir(home)) == ["img", "old", "other", "x"]
 
 
-@pytest.mark.xfail(strict=True, reason="the file to be replaced is not locked")
 def test_create_replaces_no_image_that_is_written(image, home):
     (home / "other").write_bytes(bytes(CLUSTER))
     with open_image(image, writable=True), pytest.raises(ImageInUse):
         create_image(image, "other", overwrite=True)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the file and the directory of its names are looked up one after the other"
-)
 def test_names_lead_from_the_directory_that_the_file_was_opened_in(home, monkeypatch):
     for name in ("a", "b"):
         (home / name).mkdir()
@@ -154,7 +145,6 @@ def test_create_makes_no_raw_file_outside_of_what_it_is_confined_to(home, monkey
     assert not os.listdir("outside")
 
 
-@pytest.mark.xfail(strict=True, reason="the temporary name is longer than the one that was asked for")
 def test_create_takes_the_longest_path_that_the_system_takes(home):
     (home / "img").write_bytes(bytes(CLUSTER))
     path = "./" * 2040 + "x"
