@@ -142,12 +142,12 @@ class FileStorage:
     def _opened(cls, name: bytes, path: bytes, names: _Names, *, writable: bool) -> FileStorage:
         # The directory first, and the file from there: a link that changes must not part the two.
         try:
-            own = names.of(name)
+            own = names if b"\0" in name else names.of(name)
         except OSError as error:
             descriptor, _ = open_judged(name, path, writable=False, **names._asdict())  # says why
             os.close(descriptor)
             raise open_refusal(path, error) from error
-        base = os.path.basename(name) or b"."
+        base = os.path.basename(name) or name[-1:]
         descriptor, identity = open_judged(base, path, writable=writable, **own._asdict())
         return cls(descriptor, path, identity, own, writable=writable)
 

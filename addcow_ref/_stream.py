@@ -112,10 +112,9 @@ class _Stream:
         size, end = self._disk.unit_size, self._disk.size
         start = first * size
         extent = next(below(self._disk, start, min(stop * size, end, start + _ZERO_PIECE)))
-        after = extent.start + extent.length
-        whole = stop if after == end else after // size
+        whole = (extent.start + extent.length) // size
         if extent.zero and whole > first:
-            return _Piece(first, min(whole, stop), zero=True)
+            return _Piece(first, whole, zero=True)
         return _Piece(first, min(stop, first + _PIECE // size), zero=False)
 
     def _copy(self, piece: _Piece) -> None:

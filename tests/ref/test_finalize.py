@@ -108,7 +108,7 @@ def test_image_is_held_while_it_is_compared(files):
     assert told == sorted(told)
 
 
-@pytest.mark.parametrize("at", [0, CLUSTER + 7, 2 * CLUSTER - 1])
+@pytest.mark.parametrize("at", [0, 9999, CLUSTER + 7, 2 * CLUSTER - 1])
 def test_bytes_that_differ_are_seen(files, at, monkeypatch):
     """A disk that reads otherwise than its file alone: a storage that lies."""
     streamed(files)
