@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -154,7 +153,7 @@ class _Draft:
     def __init__(self, path: bytes, confine: bytes | None) -> None:
         self._path = path
         self._base = os.path.basename(path)
-        self._draft = b".addcow-" + secrets.token_hex(8).encode()
+        self._draft = b".addcow-" + os.urandom(8).hex().encode()
         self._confine = confine
         with ExitStack() as undo, _failures_of(path):
             self._directory = _open_directory(path)

@@ -333,6 +333,8 @@ def _real_root(confine: bytes | None) -> bytes | None:
     Raises:
         OpenFailed: it is out of reach.
     """
+    if confine is not None and b"\0" in confine:
+        raise open_refusal(confine, OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
     try:
         return None if confine is None else os.path.realpath(confine)
     except OSError as error:

@@ -19,7 +19,7 @@ import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from results import Row, machine, save, table
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from addcow_ref.storage import WritableBuffer
+
+T = TypeVar("T")
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -72,7 +74,7 @@ class Scale(NamedTuple):
     stream: int
 
 
-FULL = Scale(256 * MIB, 7, 1.5, 512 * MIB)
+FULL = Scale(256 * MIB, 9, 1.0, 512 * MIB)
 QUICK = Scale(64 * MIB, 1, 0.5, 64 * MIB)
 
 
@@ -89,6 +91,9 @@ def running(command: Sequence[str | Path], at: Path) -> Iterator[Path]:
                 if server.poll() is not None or time.monotonic() > end:
                     raise SystemExit(f"{command[0]} does not serve")
                 time.sleep(0.02)
+            # The socket is there before what is behind it is ready: the first answer is waited for as well.
+            uri = f"nbd+unix:///?socket={at}"
+            subprocess.run(["nbdinfo", "--size", uri], stdout=subprocess.DEVNULL, check=True)
             yield at
         finally:
             server.terminate()
@@ -195,14 +200,12 @@ def one_load(load: Load, peers: dict[str, Path], scale: Scale) -> list[Row]:
     """One kind of request, by each peer in turn, as often as there are rounds."""
     options = ("--time_based", f"--runtime={int(scale.seconds * 1000)}ms", f"--size={scale.disk}")
     found: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(scale.rounds):
-        for name, at in peers.items():
+    for number in range(scale.rounds):
+        for name, at in in_turn(peers, number):
             found[name].append(fio(at, load.mode, load.block, *options)["bw_bytes"])
-    middle = {name: statistics.median(rates) for name, rates in found.items()}
     aims = {PLAIN: load.plain, KEEPING: None, QEMU: load.qemu}
     return [
-        at_least(f"{load.what}, against {name}", middle[OURS], middle[name], aim)
-        for name, aim in aims.items()
+        compared(f"{load.what}, against {name}", found[OURS], found[name], aim) for name, aim in aims.items()
     ]
 
 
@@ -218,21 +221,28 @@ def first_writes(directory: Path, scale: Scale) -> list[Row]:
     clusters = scale.disk // CLUSTER
     options = ("--blockalign=64k", f"--size={scale.disk}", f"--io_size={clusters * 4096}")
     found: dict[str, list[float]] = {name: [] for name in makers}
-    for _ in range(scale.rounds):
-        for name, make in makers.items():
+    for number in range(scale.rounds):
+        for name, make in in_turn(makers, number):
             with running(make(), at):
                 found[name].append(fio(at, "randwrite", "4k", *options)["bw_bytes"])
-    ours_, peer = (statistics.median(found[name]) for name in (OURS, QEMU))
-    return [at_least(f"first write to each cluster, 4 KiB at random, against {QEMU}", ours_, peer, 1)]
+    what = f"first write to each cluster, 4 KiB at random, against {QEMU}"
+    return [compared(what, found[OURS], found[QEMU], 1)]
 
 
-def at_least(what: str, ours_: float, peer: float, aim: float | None) -> Row:
-    """A line on bytes a second."""
-    ratio = ours_ / peer
+def in_turn(peers: dict[str, T], number: int) -> list[tuple[str, T]]:
+    """The peers in the order of a round: each goes first as often as the others."""
+    items = list(peers.items())
+    first = number % len(items)
+    return items[first:] + items[:first]
+
+
+def compared(what: str, rates: Sequence[float], peers: Sequence[float], aim: float | None) -> Row:
+    """A line on bytes a second. The ratio is the median of the rounds' own: what slows a round slows both."""
+    ratio = statistics.median(rate / peer for rate, peer in zip(rates, peers, strict=True))
     return Row(
         what,
-        f"{ours_ / 1e6:.0f} MB/s",
-        f"{peer / 1e6:.0f} MB/s",
+        f"{statistics.median(rates) / 1e6:.0f} MB/s",
+        f"{statistics.median(peers) / 1e6:.0f} MB/s",
         f"{ratio:.2f}",
         "-" if aim is None else f"at least {aim:g}",
         None if aim is None else ratio >= aim,
@@ -324,7 +334,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="try it: figures that mean little")
     parser.add_argument("--save", type=Path, metavar="FILE", help="put the table into FILE too")
     arguments = parser.parse_args()
-    missing = [program for program in ("nbdkit", "fio", "qemu-nbd", "qemu-img") if not shutil.which(program)]
+    missing = [
+        program
+        for program in ("nbdkit", "fio", "nbdinfo", "qemu-nbd", "qemu-img")
+        if not shutil.which(program)
+    ]
     if missing:
         raise SystemExit(f"bench: not found: {', '.join(missing)}; see tools/test-deps")
     scale = QUICK if arguments.quick else FULL
@@ -336,11 +350,12 @@ def main() -> None:
             rows += part(Path(directory), scale)
     text = (
         f"# {TITLE}\n\n"
-        f"Made by `make bench`: medians of {scale.rounds} runs of {scale.seconds:g} s, the peers in turn, in "
-        f"one run. fio over a Unix socket, 16 requests deep; a disk of {scale.disk // MIB} MiB in v10, every "
-        f"cluster set unless said; {'files in memory' if place else 'page cache warm'}; nbdkit with {THREADS} "
-        "threads.\nThe plain plugin only reads and writes a raw file. With thread states kept it spares what the "
-        "engine's plugin spares, and the ratio is what the format costs.\n"
+        f"Made by `make bench`: medians of {scale.rounds} rounds, in each of which every program runs for "
+        f"{scale.seconds:g} s, in turn; ratios are medians too. fio over a Unix socket, 16 requests deep; "
+        f"a disk of {scale.disk // MIB} MiB in v10, every cluster set unless said; nbdkit with {THREADS} "
+        f"threads; {'files in memory' if place else 'page cache warm'}.\n"
+        "The plain plugin only reads and writes a raw file. With thread states kept it spares what the "
+        "plugin of the engine spares, and the ratio is what the format costs.\n"
         f"{machine()}.\n\n{table(rows, 'addcow_ref', 'peer')}\n"
     )
     print(text)

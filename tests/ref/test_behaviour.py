@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -152,8 +153,6 @@ def test_read_only_image_refuses_every_change(scene):
 def test_read_only_files_can_be_read(files):
     files.create(OLD, noise(len(OLD)))
     for name in (b"x", b"img", b"base"):
-        import os
-
         os.chmod(files.path(name), 0o444)
     with open_image(files.path()) as image:
         assert image.read(0, 10) == noise(10)
@@ -271,6 +270,8 @@ def test_closed_image_refuses(scene):
         image.flush,
         lambda: image.resize(1),
         image.stream,
+        image.extents,
+        image.allocated_units,
     ):
         with pytest.raises(UsageError):
             request()

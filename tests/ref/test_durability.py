@@ -205,6 +205,71 @@ def test_flush_covers_pages_that_another_wrote_while_one_synced(scene):
         assert ("sync", b"x") in calls
 
 
+def test_page_that_is_written_while_bits_are_synced_is_synced_next_time(scene):
+    unit = UNIT[Revision.V6]
+    scene.create(3 * PAGE_UNITS * unit, revision=Revision.V6)
+    stop, calls = Stop("sync", b"x"), []
+
+    def hook(*call):
+        calls.append(call[:2])
+        stop(*call)
+
+    with hooked(scene, hook, cache_size=PAGE) as image, Crew() as crew:
+        image.write(0, b"\xee")
+        flush = crew.start(image.flush)
+        assert stop.reached.wait(PATIENCE)
+        image.write(unit, b"\xee")
+        image.read(PAGE_UNITS * unit, 1)  # the page leaves
+        stop.let_go.set()
+        assert crew.ended(flush, PATIENCE)
+        calls.clear()
+        image.flush()
+        assert calls == [("sync", b"img"), ("sync", b"x")]
+
+
+def test_flush_waits_for_one_that_makes_its_bits_durable(scene, revision):
+    """Both were asked for the same write; neither may return before its bits are durable."""
+    scene.create(GARBAGE, noise(SIZE), revision=revision)
+    stop = Stop("sync", b"x")
+    with hooked(scene, stop) as image, Crew() as crew:
+        image.write(0, b"\xee")
+        crew.start(image.flush)
+        assert stop.reached.wait(PATIENCE)
+        second = crew.start(image.flush)
+        assert not crew.ended(second)
+        stop.let_go.set()
+
+
+# -- zeros over holes
+
+
+def test_rest_of_a_unit_that_is_a_hole_is_not_written(scene):
+    scene.create(3 * CLUSTER)
+    image, log = scene.recorded()
+    with image:
+        image.write(CLUSTER + 5000, b"\xee")
+        image.write_zeroes(9, CLUSTER - 20)
+        assert [type(event) for event in log] == [WriteEvent]
+
+
+def test_zeroes_that_keep_their_room_are_written_over_a_hole(scene):
+    scene.create(3 * CLUSTER)
+    image, log = scene.recorded()
+    with image:
+        image.write_zeroes(0, CLUSTER, unmap=False)
+        assert log == [ZeroesEvent(scene.identity(b"img"), 0, CLUSTER, unmap=False)]
+
+
+@pytest.mark.parametrize("place", [0, CLUSTER, 3 * CLUSTER - 1])
+def test_zeroes_hide_what_lies_between_holes(scene, revision, place):
+    """The image file has old bytes somewhere under the clear bits."""
+    scene.create(4 * CLUSTER, revision=revision)
+    with scene.open() as image:
+        image._disk.image_file.write(place, b"\xdd")
+        image.write_zeroes(0, 3 * CLUSTER)
+        assert image.read(0, 4 * CLUSTER) == bytes(4 * CLUSTER)
+
+
 # -- loss of power
 
 

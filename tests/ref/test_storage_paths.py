@@ -390,3 +390,10 @@ def test_path_is_shown_escaped(tmp_path):
     with pytest.raises(OpenFailed) as caught:
         opened(bytes(tmp_path) + b"/a\x1b[31m\n\xff")
     assert str(caught.value).isprintable()
+
+
+def test_no_directory_to_confine_to_has_a_nul(tmp_path):
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(OpenFailed) as refused:
+        FileStorage.open_path(bytes(tmp_path / "x"), confine=b"a\0b")
+    assert refused.value.reason is OpenReason.ABSENT

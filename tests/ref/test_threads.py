@@ -142,6 +142,55 @@ def test_what_changes_the_disk_waits_for_requests(held, alone):
         assert image.read(0, 3) == BASE[:1] + b"\xee" + BASE[2:3]
 
 
+@pytest.mark.parametrize("alone", ["resize", "close"])
+@pytest.mark.parametrize("request_", ["flush", "count"])
+def test_what_changes_the_disk_waits_for_flush_and_count(scene, revision, request_, alone):
+    scene.create(b"\xdd" * SIZE, BASE, revision=revision)
+    with scene.open() as image:
+        image.write(0, b"\xee")
+    stop = Stop(*{"flush": ("sync", b"img"), "count": ("read", b"x")}[request_])
+    image = hooked(scene, stop)
+    with Crew() as crew:
+        crew.start({"flush": image.flush, "count": image.allocated_units}[request_])
+        assert stop.reached.wait(PATIENCE)
+        whole = crew.start({"resize": lambda: image.resize(CLUSTER), "close": image.close}[alone])
+        assert not crew.ended(whole)
+        stop.let_go.set()
+    image.close()
+
+
+def test_units_are_given_back_with_their_bits_set(scene, revision):
+    """A second write that came between data and bits would copy old bytes over the first."""
+    scene.create(b"\xdd" * SIZE, BASE, revision=revision)
+    with scene.open() as image, Crew() as crew:
+        bitmap, stop = image._disk.bitmap, Stop("set", b"")
+        real = bitmap.set
+
+        def late(first, last):
+            stop("set", b"", 0)
+            real(first, last)
+
+        bitmap.set = late
+        crew.start(image.write, 1, b"\xe1")
+        assert stop.reached.wait(PATIENCE)
+        second = crew.start(image.write, 300, b"\xe2")
+        assert not crew.ended(second)
+        stop.let_go.set()
+        crew.__exit__(None)
+        assert image.read(0, 301) == BASE[:1] + b"\xe1" + BASE[2:300] + b"\xe2"
+
+
+def test_only_the_edges_of_a_long_write_are_copied(scene):
+    scene.create(b"\xdd" * SIZE, BASE)
+    calls = []
+    with hooked(scene, lambda *call: calls.append(call)) as image:
+        image.write(100, bytes(4 * CLUSTER))
+    assert [call for call in calls if call[1] == b"base"][:2] == [
+        ("read", b"base", 0),
+        ("read", b"base", 4 * CLUSTER + 100),
+    ]
+
+
 def test_write_that_waits_for_a_resize_is_judged_by_the_new_size(scene, revision):
     scene.create(b"\xdd" * SIZE, BASE, revision=revision)
     stop, refused = Stop("sync", b"img"), []
@@ -217,6 +266,19 @@ def test_page_that_is_being_written_stays_in_the_cache(scene):
         assert not crew.ended(other)
         assert image.read(0, 1) == b"\xe1"
         assert image.allocated_units() == 1
+        stop.let_go.set()
+
+
+def test_flush_waits_for_pages_that_another_writes(scene):
+    """They are no longer changed, and not yet in the file."""
+    scene.create(far(2), revision=Revision.V6)
+    stop = Stop("write", b"x")
+    with hooked(scene, stop, cache_size=PAGE) as image, Crew() as crew:
+        image.write(0, b"\xe1")
+        crew.start(image.read, far(1), 1)
+        assert stop.reached.wait(PATIENCE)
+        flush = crew.start(image.flush)
+        assert not crew.ended(flush)
         stop.let_go.set()
 
 
