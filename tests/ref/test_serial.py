@@ -84,6 +84,34 @@ def test_visitor_waits_for_an_owner_who_waits():
         assert second.came.wait(PATIENCE)
 
 
+def test_visitor_looks_again_once_inside():
+    """Between seeing that the owner has left and going in, the next owner comes."""
+    gate, first, second, visitor = Gate(), Inside(), Inside(), Inside()
+    visitor.may_go.set()
+    with Crew() as crew:
+        crew.start(first.stay, gate.alone())
+        assert first.came.wait(PATIENCE)
+        tries = []
+
+        class Late(list):
+            def append(self, item):
+                tries.append(item)
+                if len(tries) == 2:
+                    crew.start(second.stay, gate.alone())
+                    assert second.came.wait(PATIENCE)
+                super().append(item)
+
+        gate._inside = Late()
+        crew.start(visitor.stay, gate)
+        while not tries:
+            pass
+        first.may_go.set()
+        assert second.came.wait(PATIENCE)
+        assert not visitor.came.wait(0.05)
+        second.may_go.set()
+        assert visitor.came.wait(PATIENCE)
+
+
 def test_owners_take_turns():
     gate, first, second = Gate(), Inside(), Inside()
     with Crew() as crew:

@@ -37,10 +37,23 @@ PINNED = {
         "Extent FileStorage Image Layer LayerInfo Note OpenFailed OpenReason Storage create_image "
         "finalize_image open_image open_layer"
     ),
+    "addcow_ref.cli": "",
+    "addcow_ref.cli.compare": "command",
+    "addcow_ref.cli.convert": "command",
+    "addcow_ref.cli.create": "command",
+    "addcow_ref.cli.finalize": "command",
+    "addcow_ref.cli.info": "command",
+    "addcow_ref.cli.io": "command",
+    "addcow_ref.cli.map": "command",
+    "addcow_ref.cli.resize": "command",
+    "addcow_ref.cli.serve": "command",
+    "addcow_ref.cli.stream": "command",
     "addcow_ref.memory": "MemoryFiles MemoryStorage",
+    "addcow_ref.serve": "DEFAULT_PORT serve",
     "addcow_ref.storage": "Identity OpenFailed OpenReason ReadableBuffer Storage WritableBuffer",
     "addcow_ref.testing": (
-        "Event FaultPlan FaultyStorage Operation RecordingStorage SyncEvent TruncateEvent WriteEvent ZeroEvent"
+        "Event Fault FaultPlan FaultyStorage Operation RecordingStorage SyncEvent TruncateEvent "
+        "WriteEvent ZeroesEvent"
     ),
     "addcow_spec": "",
     "addcow_spec.text": "printable quantity",
