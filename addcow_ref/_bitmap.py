@@ -121,7 +121,12 @@ class Bitmap:
 
     def is_set(self, first: int, stop: int) -> bool:
         """Whether the bits of all units from ``first`` up to ``stop`` are set."""
-        return all(value for _, _, value in self.runs(first, stop))
+        index, bit = divmod(first, PAGE_BITS)
+        page, end = self.pages.get(index), bit + stop - first
+        if page is None or end > PAGE_BITS:
+            return all(value for _, _, value in self.runs(first, stop))
+        page.used = True
+        return page.bits.find(0, bit, end) < 0
 
     def count(self) -> int:
         """Number of bits set; reads all of the bitmap that is not in a hole.

@@ -218,7 +218,8 @@ class Disk:
         inside = min(max(below - offset, 0), len(view))
         if self.backing and inside:
             self.backing.read_into(offset, view[:inside])
-        fill_zeroes(view[inside:])
+        if inside < len(view):
+            fill_zeroes(view[inside:])
 
     # --- writing
 
@@ -239,11 +240,11 @@ class Disk:
         unit = self.unit_size
         start, limit = offset // unit * unit, min(round_up(end, unit), self.size)
         head = start < offset and not self.bitmap.is_set(start // unit, start // unit + 1)
-        tail = end < limit and not self.bitmap.is_set(end // unit, end // unit + 1)
-        if head and tail and limit - start <= unit:
+        if limit - start <= unit and head:
             whole = memoryview(bytearray(limit - start))
             self.read_below(start, whole)
             return whole[: offset - start], whole[end - start :]
+        tail = end < limit and not self.bitmap.is_set(end // unit, end // unit + 1)
         before = memoryview(bytearray(offset - start if head else 0))
         after = memoryview(bytearray(limit - end if tail else 0))
         self.read_below(start, before)

@@ -16,8 +16,10 @@ def fill_zeroes(view: memoryview) -> None:
 
 def is_zero(view: memoryview) -> bool:
     """Whether all bytes of ``view`` are zero; an empty one counts as such."""
+    if view and view[0]:
+        return False
     for start in range(0, len(view), len(_ZEROES)):
         part = view[start : start + len(_ZEROES)]
-        if part[0] or part.tobytes() != _ZEROES[: len(part)]:
+        if part.tobytes() != _ZEROES[: len(part)]:
             return False
     return True

@@ -207,6 +207,25 @@ def test_range_waits_for_all_that_it_meets():
         assert wide.came.wait(PATIENCE)
 
 
+def test_every_waiter_is_told():
+    """Who waits longest still has to; the next one need not."""
+    locks, low, high, wide, narrow = UnitLocks(), Inside(), Inside(), Inside(), Inside()
+    wide.may_go.set()
+    narrow.may_go.set()
+    with Crew() as crew:
+        for holder, units in ((low, (0, 10)), (high, (10, 20))):
+            crew.start(holder.stay, locks.holding(*units))
+            assert holder.came.wait(PATIENCE)
+        for waiter, units in ((wide, (0, 20)), (narrow, (0, 5))):
+            crew.start(waiter.stay, locks.holding(*units))
+            assert not waiter.came.wait(0.05)
+        low.may_go.set()
+        assert narrow.came.wait(PATIENCE)
+        assert not wide.came.wait(0.05)
+        high.may_go.set()
+        assert wide.came.wait(PATIENCE)
+
+
 def test_units_are_given_back_by_an_exception():
     locks = UnitLocks()
     with pytest.raises(ZeroDivisionError), locks.holding(0, 5):

@@ -159,6 +159,27 @@ def test_what_changes_the_disk_waits_for_flush_and_count(scene, revision, reques
     image.close()
 
 
+@pytest.mark.parametrize("alone", ["resize", "close"])
+def test_what_changes_the_disk_waits_for_a_flush_that_has_only_begun(scene, alone):
+    scene.create(b"\xdd" * SIZE, BASE)
+    image, stop = scene.open(), Stop("flush", b"")
+    disk = image._disk
+    real = disk.make_durable
+
+    def late():
+        stop("flush", b"", 0)
+        real()
+
+    disk.make_durable = late
+    with Crew() as crew:
+        crew.start(image.flush)
+        assert stop.reached.wait(PATIENCE)
+        whole = crew.start({"resize": lambda: image.resize(CLUSTER), "close": image.close}[alone])
+        assert not crew.ended(whole)
+        stop.let_go.set()
+    image.close()
+
+
 def test_units_are_given_back_with_their_bits_set(scene, revision):
     """A second write that came between data and bits would copy old bytes over the first."""
     scene.create(b"\xdd" * SIZE, BASE, revision=revision)
