@@ -28,7 +28,7 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from addcow_ref._layer import Layer, LayerInfo
 
-__all__ = ["MAX_LAYERS", "Options", "check_chain", "open_chain", "open_named"]
+__all__ = ["MAX_LAYERS", "Options", "check_chain", "open_chain", "open_named", "refusal"]
 
 MAX_LAYERS = 200
 
@@ -126,8 +126,13 @@ def open_named(file: Storage, name: bytes, role: Role, *, writable: bool = False
     try:
         return file.open(name, writable=writable)
     except OpenFailed as failed:
-        rule = _REASONS.get(failed.reason, _MISSING[role])
-        raise BackingChainError(f"{role} file: {failed}", rule=rule, field=f"{role}_file") from failed
+        raise refusal(failed, role) from failed
+
+
+def refusal(failed: OpenFailed, role: Role) -> BackingChainError:
+    """What is wrong with a chain in which a file cannot be opened (ACW-ENV-001 to -004)."""
+    rule = _REASONS.get(failed.reason, _MISSING[role])
+    return BackingChainError(f"{role} file: {failed}", rule=rule, field=f"{role}_file")
 
 
 class _Walk:

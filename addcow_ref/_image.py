@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from addcow_ref._disk import Disk
     from addcow_ref._judge import Note
-    from addcow_ref._layer import Extent
+    from addcow_ref._layer import Extent, Layer
     from addcow_ref.storage import Identity, ReadableBuffer, WritableBuffer
     from addcow_spec.model import Header, Revision
 
@@ -100,8 +100,12 @@ class Image:
     def chain(self) -> tuple[LayerInfo, ...]:
         """The layers that the disk is made of: this image, then its backing files, top down."""
         own = LayerInfo(self.path, "add-cow", str(self.revision), self.size, self.image_path)
-        below = self._disk.backing
-        return (own, *(below.chain if below else ()))
+        return (own, *(self.below.chain if self.below else ()))
+
+    @property
+    def below(self) -> Layer | None:
+        """The layer of the backing file, None without one; the image closes it."""
+        return self._disk.backing
 
     def allocated_units(self) -> int:
         """Number of units whose bit is set.

@@ -68,6 +68,10 @@ class Layer(Protocol):
     def chain(self) -> tuple[LayerInfo, ...]:
         """This layer and those below it, top down."""
 
+    @property
+    def below(self) -> Layer | None:
+        """The layer under this one; None at the bottom. This one closes it."""
+
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
         """Fill ``buffer`` with guest data; the range lies inside the layer.
 

@@ -13,9 +13,13 @@ import ctypes
 import errno
 import json
 import os
+import socket
+import stat
 import sys
+import time
+from contextlib import suppress
 from itertools import islice
-from threading import Lock, get_native_id, local
+from threading import Lock, Thread, get_native_id, local
 from typing import TYPE_CHECKING
 
 import nbdkit  # type: ignore[import-not-found]  # is there inside nbdkit only
@@ -39,6 +43,7 @@ _ERRORS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM}
 _MOST_EXTENTS = 4096
 _PAGE = 4096
 _ANY_SIZE = 0xFFFFFFFF
+_STANDARD_ERROR = 2
 
 
 class _Server:
@@ -142,6 +147,31 @@ def _reported(error: AddCowError) -> AddCowError:
 
 def thread_model() -> int:
     return int(nbdkit.THREAD_MODEL_PARALLEL)
+
+
+def after_fork() -> None:
+    Thread(target=_release_clients_at_the_end, daemon=True).start()
+
+
+def _release_clients_at_the_end() -> None:
+    """Let the clients go when `serve` closes its end of the pipe, or has gone: nbdkit would wait for them.
+
+    A client's next request is the end of its connection; those under way are answered.
+    """
+    os.read(_SETTINGS["end"], 1)
+    while True:
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > _STANDARD_ERROR:
+                _shut(int(name))
+        time.sleep(0.1)  # somebody may have been let in meanwhile
+
+
+def _shut(descriptor: int) -> None:
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            with socket.socket(fileno=os.dup(descriptor)) as client:
+                if not client.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    client.shutdown(socket.SHUT_RD)
 
 
 def cleanup() -> None:

@@ -43,21 +43,34 @@ class Qcow2Layer:
         file: the qcow2 file; the layer closes it.
         header: its header, found to be sound by `read_qcow2_header`.
         backing: the layer below, None without one; the layer closes it too.
+
+    Attributes:
+        header: the same.
+        below: the layer below.
     """
 
     def __init__(self, file: Storage, header: Qcow2Header, backing: Layer | None) -> None:
         self.size = header.size
         self._file = file
-        self._version = header.version
-        self._backing = backing
+        self.header = header
+        self.below = backing
         self._map = ClusterMap(file, header)
         self._decoded: Callable[[int, int], bytes] = lru_cache(_CLUSTERS_KEPT)(self._decode)
 
     @property
     def chain(self) -> tuple[LayerInfo, ...]:
         """This layer and those below it."""
-        here = LayerInfo(self._file.path, "qcow2", f"v{self._version}", self.size)
-        return (here, *(self._backing.chain if self._backing else ()))
+        here = LayerInfo(self._file.path, "qcow2", f"v{self.header.version}", self.size)
+        return (here, *(self.below.chain if self.below else ()))
+
+    @property
+    def reference(self) -> Qcow2Reference | None:
+        """The backing file as the header names it, None without one.
+
+        Raises:
+            StorageError: reading failed.
+        """
+        return qcow2_reference(self._file, self.header)
 
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
         """Fill ``buffer`` with guest data; the range lies inside the layer.
@@ -79,8 +92,8 @@ class Qcow2Layer:
                 part[:] = memoryview(self._decoded(run.host, run.sectors))[at : at + run.length]
             elif run.kind is ClusterKind.UNALLOCATED:
                 inside = self._inside_backing(run)
-                if self._backing and inside:
-                    self._backing.read_into(run.start, part[:inside])
+                if self.below and inside:
+                    self.below.read_into(run.start, part[:inside])
                 fill_zeroes(part[inside:])
             else:
                 fill_zeroes(part)
@@ -101,8 +114,8 @@ class Qcow2Layer:
         try:
             self._file.close()
         finally:
-            if self._backing:
-                self._backing.close()
+            if self.below:
+                self.below.close()
 
     def _inside_file(self, run: Clusters) -> int:
         """How many bytes of standard clusters the file has."""
@@ -110,7 +123,7 @@ class Qcow2Layer:
 
     def _inside_backing(self, run: Clusters) -> int:
         """How many bytes of a run the backing file has."""
-        return min(max(self._backing.size - run.start, 0), run.length) if self._backing else 0
+        return min(max(self.below.size - run.start, 0), run.length) if self.below else 0
 
     def _extents(self, run: Clusters) -> Iterator[Extent]:
         start, end = run.start, run.start + run.length
@@ -123,8 +136,8 @@ class Qcow2Layer:
             yield extent._replace(offset=run.host, path=self._file.path) if run.host else extent
         else:
             inside = self._inside_backing(run)
-            if self._backing and inside:
-                for extent in self._backing.extents(start, inside):
+            if self.below and inside:
+                for extent in self.below.extents(start, inside):
                     yield extent._replace(depth=extent.depth + 1)
             if inside < run.length:
                 yield zero_extent(start + inside, end, 0, present=False)

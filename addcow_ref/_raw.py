@@ -28,6 +28,11 @@ class RawLayer:
         """The one layer."""
         return (LayerInfo(self._file.path, "raw", "", self.size),)
 
+    @property
+    def below(self) -> None:
+        """Nothing: a raw file names no other."""
+        return None
+
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
         """Fill ``buffer``; a file that has become shorter is a StorageError."""
         self._file.read_into(offset, buffer)

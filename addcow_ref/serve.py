@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
     from addcow_ref._open import Path
     from addcow_spec.model import Revision
 
-__all__ = ["DEFAULT_PORT", "serve"]
+__all__ = ["DEFAULT_PORT", "DEFAULT_THREADS", "serve"]
 
 DEFAULT_PORT = 10809
+
+# Python runs in one thread at a time: more of them mostly wait for one another, which costs small writes a
+# third; fewer leave a slow disk idle.
+DEFAULT_THREADS = 4
 
 _PLUGIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_nbdkit_plugin.py")
 _INSTALL = "install nbdkit with its Python plugin (Debian: nbdkit, nbdkit-plugin-python)"
@@ -45,7 +50,7 @@ def serve(
     read_only: bool = False,
     revision: Revision | None = None,
     confine: Path | None = None,
-    threads: int = 16,
+    threads: int = DEFAULT_THREADS,
     announce: Callable[[str], None] | None = None,
 ) -> int:
     """Serve the disk of an image until SIGINT or SIGTERM comes; to be called from the main thread.
@@ -61,7 +66,7 @@ def serve(
         read_only: whether writes are refused.
         revision: revision of the format; None to find out.
         confine: as in `open_image`.
-        threads: requests of one connection that are served at a time, 1 or more.
+        threads: requests of one connection that are served at a time, 1 or more; a slow disk may want more.
         announce: told the NBD URI once it can be connected to.
 
     Returns:
@@ -81,14 +86,13 @@ def serve(
             announce(uri)
         command = [nbdkit, "--exit-with-parent", "--newstyle", "--threads", str(threads)]
         command += ["--readonly"] if read_only else []
-        settings = {
+        settings: dict[str, object] = {
             "image": os.fsencode(image).hex(),
             "revision": revision,
             "confine": None if confine is None else os.fsencode(confine).hex(),
             "path": _import_path(),
         }
-        environment = os.environ | {"ADDCOW_SERVE": json.dumps(settings)}
-        return _run([*command, "python", _PLUGIN], environment, listener)
+        return _run([*command, "python", _PLUGIN], settings, listener)
 
 
 def _find_nbdkit() -> str:
@@ -176,12 +180,28 @@ def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
-def _run(command: list[str], environment: dict[str, str], listener: sockets.socket) -> int:
-    """Run nbdkit until it ends; SIGINT and SIGTERM go on to it."""
+def _pipe() -> tuple[int, int]:
+    """A pipe whose reading end is not descriptor 3, which nbdkit gets the listening socket as."""
+    low, end = os.pipe()
+    told = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(low)
+    return told, end
+
+
+def _run(command: list[str], settings: dict[str, object], listener: sockets.socket) -> int:
+    """Run nbdkit until it ends; SIGINT and SIGTERM go on to it.
+
+    nbdkit would wait for its clients then, so the plugin is told, by a pipe that closes, to let them go. It
+    closes too where this process is killed.
+    """
+    told, end = _pipe()
+    environment = os.environ | {"ADDCOW_SERVE": json.dumps(settings | {"end": told})}
     asked: list[int] = []
     child: subprocess.Popen[bytes] | None = None
 
     def hand_on(number: int, _: FrameType | None) -> None:
+        if not asked:
+            os.close(end)
         asked.append(number)
         if child is not None:
             child.send_signal(number)
@@ -192,6 +212,7 @@ def _run(command: list[str], environment: dict[str, str], listener: sockets.sock
             ["/bin/sh", "-c", _HAND_OVER, "sh", *command],
             stdin=listener.fileno(),
             env=environment,
+            pass_fds=(told,),
             restore_signals=False,  # SIGXFSZ stays ignored: a file that is too large is an error, not the end
         )
         if asked:
@@ -199,6 +220,9 @@ def _run(command: list[str], environment: dict[str, str], listener: sockets.sock
         listener.close()  # what nbdkit does not accept any more shall be refused
         status = child.wait()
     finally:
+        os.close(told)
+        if not asked:
+            os.close(end)
         for number, handler in previous.items():
             signal.signal(number, handler)
     # A signal that comes before nbdkit handles it ends it: nobody was connected, and nothing is lost.

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from results import Row, machine, save, table
 
 from addcow_ref import FileStorage, create_image, open_image
+from addcow_ref.serve import DEFAULT_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,6 @@ T = TypeVar("T")
 MIB = 1 << 20
 GIB = 1 << 30
 CLUSTER = 65536
-THREADS = 16
 TITLE = "addcow_ref beside nbdkit and qemu-nbd"
 PLAIN_PLUGIN = Path(__file__).with_name("plain_plugin.py")
 SERVE = """
@@ -102,12 +102,12 @@ def running(command: Sequence[str | Path], at: Path) -> Iterator[Path]:
 
 def ours(image: Path, at: Path) -> list[str | Path]:
     """The command that serves an add-cow image."""
-    return [sys.executable, "-c", SERVE, image, at, str(THREADS)]
+    return [sys.executable, "-c", SERVE, image, at, str(DEFAULT_THREADS)]
 
 
 def plain(raw: Path, at: Path, *, keep: bool) -> list[str | Path]:
     """The command that serves a raw file by the plain plugin."""
-    command: list[str | Path] = ["nbdkit", "-f", "-U", at, "-t", str(THREADS), "python", PLAIN_PLUGIN]
+    command: list[str | Path] = ["nbdkit", "-f", "-U", at, "-t", str(DEFAULT_THREADS), "python", PLAIN_PLUGIN]
     return [*command, f"file={raw}", f"keep={int(keep)}"]
 
 
@@ -352,8 +352,8 @@ def main() -> None:
         f"# {TITLE}\n\n"
         f"Made by `make bench`: medians of {scale.rounds} rounds, in each of which every program runs for "
         f"{scale.seconds:g} s, in turn; ratios are medians too. fio over a Unix socket, 16 requests deep; "
-        f"a disk of {scale.disk // MIB} MiB in v10, every cluster set unless said; nbdkit with {THREADS} "
-        f"threads; {'files in memory' if place else 'page cache warm'}.\n"
+        f"a disk of {scale.disk // MIB} MiB in v10, every cluster set unless said; nbdkit with "
+        f"{DEFAULT_THREADS} threads; {'files in memory' if place else 'page cache warm'}.\n"
         "The plain plugin only reads and writes a raw file. With thread states kept it spares what the "
         "plugin of the engine spares, and the ratio is what the format costs.\n"
         f"{machine()}.\n\n{table(rows, 'addcow_ref', 'peer')}\n"

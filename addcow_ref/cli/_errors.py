@@ -57,8 +57,6 @@ def about(path: bytes, *, status: int = 1) -> Iterator[None]:
         yield
     except AddCowError as error:
         raise Failure(described(error, path), status) from error
-    except BrokenPipeError:
-        raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise Failure(f"{printable(path)}: {reason}", status) from error

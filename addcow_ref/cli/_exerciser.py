@@ -5,9 +5,9 @@ from __future__ import annotations
 import getopt
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from addcow_ref.cli import _exercises as ex
+from addcow_ref.cli._call import Call, Complaint, Misuse
+from addcow_ref.cli._terminal import complain, shown, tell
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class _Command(NamedTuple):
         writes: whether it wants a writable image.
     """
 
-    run: Callable[[ex.Call], None]
+    run: Callable[[Call], None]
     letters: str
     synopsis: str
     summary: str
@@ -128,11 +128,11 @@ class Exerciser:
         name = _ALIASES.get(name, name)
         command = self._commands.get(name)
         if command is None:
-            click.echo(f'command "{_shown(name)}" not found', err=True)
+            complain(f'command "{name}" not found')
             return False
         problem = self._problem(name, command, len(arguments))
         if problem:
-            click.echo(problem, err=True)
+            complain(problem)
             return False
         return self._run(name, command, arguments)
 
@@ -153,42 +153,38 @@ class Exerciser:
                 getopt.gnu_getopt(arguments, command.letters) if command.letters else ([], arguments)
             )
             values = {option[1:]: value for option, value in options}
-            command.run(ex.Call(self._image, self._path, values, words))
+            command.run(Call(self._image, self._path, values, words))
         except getopt.GetoptError as error:
             letter = error.opt if len(error.opt) == 1 else "-"
             what = "option requires an argument" if letter in command.letters else "invalid option"
-            click.echo(f"{name}: {what} -- '{_shown(letter)}'", err=True)
-            click.echo(_synopsis(name, command))
-        except ex.Misuse:
-            click.echo(_synopsis(name, command))
-        except ex.Complaint as complaint:
+            complain(f"{name}: {what} -- '{letter}'")
+            tell(_synopsis(name, command))
+        except Misuse:
+            tell(_synopsis(name, command))
+        except Complaint as complaint:
             if complaint.args:
-                click.echo(_shown(str(complaint)))
+                tell(shown(str(complaint)))
         else:
             return True
         return False
 
-    def _quit(self, _call: ex.Call) -> None:
+    def _quit(self, _call: Call) -> None:
         self.ended = True
 
-    def _help(self, call: ex.Call) -> None:
+    def _help(self, call: Call) -> None:
         if not call.words:
             for name in sorted(self._commands):
-                click.echo(_synopsis(name, self._commands[name]))
-            click.echo("\nUse 'help commandname' for extended help.")
+                tell(_synopsis(name, self._commands[name]))
+            tell("\nUse 'help commandname' for extended help.")
             return
         name = _ALIASES.get(call.words[0], call.words[0])
         if name not in self._commands:
-            raise ex.Complaint(f"command {name} not found")
+            raise Complaint(f"command {name} not found")
         command = self._commands[name]
-        click.echo(_synopsis(name, command))
+        tell(_synopsis(name, command))
         for letter in sorted(set(command.letters) - {":"}, key=str.lower):
-            click.echo(f" -{letter}, -- {_LETTERS[letter]}")
+            tell(f" -{letter}, -- {_LETTERS[letter]}")
 
 
 def _synopsis(name: str, command: _Command) -> str:
     return f"{name} {command.synopsis} -- {command.summary}".replace("  ", " ")
-
-
-def _shown(text: str) -> str:
-    return printable(text.encode("utf-8", "surrogateescape"))

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import click
-
+from addcow_ref.cli._call import Call, Complaint, Misuse, byte, lengths, number, one_length
 from addcow_ref.cli._errors import described
-from addcow_ref.cli._sizes import exact, parse_size
-from addcow_ref.cli._terminal import say
+from addcow_ref.cli._signals import SIGNALS
+from addcow_ref.cli._sizes import exact
+from addcow_ref.cli._terminal import say, tell
 from addcow_spec.errors import AddCowError
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
     from addcow_ref import Image
 
 __all__ = [
-    "Call",
-    "Complaint",
-    "Misuse",
     "aio_flush",
     "aio_read",
     "aio_write",
@@ -41,38 +37,14 @@ __all__ = [
     "writev",
 ]
 
-# QEMU's limit for a request: the largest multiple of 512 below 2 GiB.
-_LARGEST_REQUEST = (1 << 31) - 512
+# qemu-io makes one request of a command, and needs that much memory. A disk does not show afterwards how a
+# range was cut into requests, so that here it is done in pieces: multiples of the 16 bytes of a dump's line.
+_PIECE = 1 << 20
 # What is written where no pattern is given.
 _FILLER = 0xCD
-_PATTERN = re.compile(r"0x[0-9a-f]+|[0-9]+", re.IGNORECASE)
 _SECTOR = 512
 
 _Result = TypeVar("_Result")
-
-
-class Call(NamedTuple):
-    """A command line, taken apart.
-
-    Attributes:
-        image: the disk.
-        path: its name, for errors.
-        options: values of options by letter, empty for those that take none.
-        words: the arguments.
-    """
-
-    image: Image
-    path: bytes
-    options: dict[str, str]
-    words: list[str]
-
-
-class Complaint(Exception):
-    """The command has failed; the message, if any, is shown in its place of the output."""
-
-
-class Misuse(Exception):
-    """The arguments do not fit; the synopsis is shown."""
 
 
 # --- reading
@@ -82,12 +54,12 @@ def read(call: Call) -> None:
     """Read one range."""
     if len(call.words) != 2 or ("P" not in call.options and {"s", "l"} & call.options.keys()):
         raise Misuse
-    _read(call, "read", _one_length(call.words[1], ""))
+    _read(call, "read", one_length(call.words[1], ""))
 
 
 def readv(call: Call) -> None:
     """Read one range in several pieces; also aio_read, which qemu-io calls so where it fails."""
-    _read(call, "readv", _lengths(call))
+    _read(call, "readv", lengths(call))
 
 
 aio_read = readv
@@ -95,31 +67,58 @@ aio_read = readv
 
 def _read(call: Call, action: str, length: int) -> None:
     options = call.options
-    offset = _number(call.words[0])
-    pattern = _byte(options["P"]) if "P" in options else None
-    start = _number(options.get("s", "0"))
-    count = _number(options["l"]) if "l" in options else length - start
+    offset = number(call.words[0])
+    pattern = byte(options["P"]) if "P" in options else None
+    start = number(options.get("s", "0"))
+    count = number(options["l"]) if "l" in options else length - start
     if count < 0 or start + count > length:
         raise Complaint("pattern verification range exceeds end of read data")
     _check_supported(call, action)
+    _check_range(call, action, offset, length)
     began = time.monotonic()
-    data = _tried(call, action, lambda: call.image.read(offset, length))
+    found = _tried(
+        call, action, lambda: _count(call.image, offset, length, pattern, range(start, start + count))
+    )
     elapsed = time.monotonic() - began
-    differs = pattern is not None and data.count(pattern, start, start + count) != count
+    differs = pattern is not None and found != count
     if differs:
-        click.echo(f"Pattern verification failed at offset {offset + start}, {count} bytes")
+        tell(f"Pattern verification failed at offset {offset + start}, {count} bytes")
     if "v" in options and "q" not in options:
-        _dump(data, offset)
+        # Nothing is shown before all could be read, and all of it is not kept: it is read once more.
+        _tried(call, action, lambda: _dump(call.image, offset, length))
     _report(call, "read", offset, length, elapsed)
     if differs:
         raise Complaint
 
 
-def _dump(data: bytes, offset: int) -> None:
-    for at in range(0, len(data), 16):
-        row = data[at : at + 16]
+def _pieces(image: Image, offset: int, length: int) -> Iterator[tuple[int, bytearray]]:
+    """Read a range: where each piece begins in it, and its bytes."""
+    for at in range(0, length, _PIECE):
+        SIGNALS.obey()
+        piece = bytearray(min(_PIECE, length - at))
+        image.read_into(offset + at, piece)
+        yield at, piece
+
+
+def _count(image: Image, offset: int, length: int, pattern: int | None, part: range) -> int:
+    """Read a range, and count the bytes that are the pattern in a part of it."""
+    found = 0
+    for at, piece in _pieces(image, offset, length):
+        if pattern is not None and part.stop > at:
+            found += piece.count(pattern, max(part.start - at, 0), part.stop - at)
+    return found
+
+
+def _dump(image: Image, offset: int, length: int) -> None:
+    for at, piece in _pieces(image, offset, length):
+        tell("\n".join(_lines(piece, offset + at)))
+
+
+def _lines(piece: bytearray, offset: int) -> Iterator[str]:
+    for at in range(0, len(piece), 16):
+        row = piece[at : at + 16]
         text = "".join(chr(byte) if chr(byte).isascii() and chr(byte).isalnum() else "." for byte in row)
-        click.echo(f"{offset + at:08x}:  {row.hex(' ')}  {text}")
+        yield f"{offset + at:08x}:  {row.hex(' ')}  {text}"
 
 
 # --- writing
@@ -130,13 +129,13 @@ def write(call: Call) -> None:
     if len(call.words) != 2:
         raise Misuse
     _check_kind(call.options)
-    length = _one_length(call.words[1], " without -n", limited="n" not in call.options)
+    length = one_length(call.words[1], " without -n", limited="n" not in call.options)
     _write(call, "write", length)
 
 
 def writev(call: Call) -> None:
     """Write one range from several pieces."""
-    _write(call, "writev", _lengths(call))
+    _write(call, "writev", lengths(call))
 
 
 def aio_write(call: Call) -> None:
@@ -144,7 +143,7 @@ def aio_write(call: Call) -> None:
     if "z" in call.options and len(call.words) != 2:
         raise Complaint("-z supports only a single length parameter")
     _check_kind(call.options)
-    _write(call, "aio_write", _lengths(call))
+    _write(call, "aio_write", lengths(call))
 
 
 def _check_kind(options: dict[str, str]) -> None:
@@ -157,24 +156,46 @@ def _check_kind(options: dict[str, str]) -> None:
 
 def _write(call: Call, action: str, length: int) -> None:
     image, options = call.image, call.options
-    offset, fua = _number(call.words[0]), "f" in options
+    offset, fua = number(call.words[0]), "f" in options
     _check_supported(call, action)
     if "z" in options:
         began = time.monotonic()
         _tried(call, action, lambda: image.write_zeroes(offset, length, unmap="u" in options, fua=fua))
     else:
-        data = _data(options, length)
+        tile = _tile(options, length)
+        _check_range(call, action, offset, length)
         began = time.monotonic()
-        _tried(call, action, lambda: image.write(offset, data, fua=fua))
+        _tried(call, action, lambda: _fill(image, offset, length, tile, fua=fua))
     _report(call, "wrote", offset, length, time.monotonic() - began)
 
 
-def _data(options: dict[str, str], length: int) -> bytes:
-    if "s" not in options:
-        return bytes([_byte(options["P"]) if "P" in options else _FILLER]) * length
-    path = os.fsencode(options["s"])
+def _fill(image: Image, offset: int, length: int, tile: memoryview, *, fua: bool) -> None:
+    """Write the tile again and again; the last piece makes all of them durable."""
+    done = 0
+    while True:
+        SIGNALS.obey()
+        begin = done % len(tile)
+        piece = tile[begin : begin + min(_PIECE, length - done)]
+        last = done + len(piece) == length
+        image.write(offset + done, piece, fua=fua and last)
+        done += len(piece)
+        if last:
+            return
+
+
+def _tile(options: dict[str, str], length: int) -> memoryview:
+    """The bytes to write, repeated until they are worth a request."""
+    if "s" in options:
+        data = _source(os.fsencode(options["s"]), length)
+    else:
+        data = bytes([byte(options["P"]) if "P" in options else _FILLER])
+    return memoryview(data * max(min(_PIECE, length) // len(data), 1))
+
+
+def _source(path: bytes, length: int) -> bytes:
+    """What a file has, at most ``length`` bytes of it."""
     try:
-        with open(path, "rb") as file:
+        with SIGNALS.waiting(), open(path, "rb") as file:
             data = file.read(length)
     except OSError as error:
         say(f"{printable(path)}: {error.strerror}")
@@ -182,14 +203,14 @@ def _data(options: dict[str, str], length: int) -> bytes:
     if not data:
         say(f"{printable(path)}: file is empty")
         raise Complaint
-    return (data * -(-length // len(data)))[:length]
+    return data
 
 
 def discard(call: Call) -> None:
     """Give a range up; it reads as zeros then, as it does in QEMU where a backing file is below."""
     if len(call.words) != 2:
         raise Misuse
-    offset, length = _number(call.words[0]), _one_length(call.words[1], "")
+    offset, length = number(call.words[0]), one_length(call.words[1], "")
     began = time.monotonic()
     _tried(call, "discard", lambda: call.image.write_zeroes(offset, length))
     _report(call, "discard", offset, length, time.monotonic() - began)
@@ -208,7 +229,7 @@ def truncate(call: Call) -> None:
     """Change the size of the disk."""
     if len(call.words) != 1 or call.options.get("m", "off") != "off":
         raise Misuse
-    size = _number(call.words[0])
+    size = number(call.words[0])
     try:
         call.image.resize(size)
     except AddCowError as error:
@@ -221,86 +242,53 @@ def truncate(call: Call) -> None:
 
 def length(call: Call) -> None:
     """Show the size of the disk."""
-    click.echo(exact(call.image.size))
+    tell(exact(call.image.size))
 
 
 def alloc(call: Call) -> None:
     """Count the bytes of a range that are in the image file."""
-    offset, count = _number(call.words[0]), _number(call.words[1]) if call.words[1:] else _SECTOR
+    offset, count = number(call.words[0]), number(call.words[1]) if call.words[1:] else _SECTOR
     count = max(min(count, call.image.size - offset), 0)
-    found = sum(extent[1] for extent in _allocation(call, offset, count) if extent[2]) if count else 0
-    click.echo(f"{found}/{count} bytes allocated at offset {exact(offset)}")
+    found = _tried(call, "map", lambda: sum(part[1] for part in _allocation(call, offset, count) if part[2]))
+    tell(f"{found}/{count} bytes allocated at offset {exact(offset)}")
 
 
 def show_map(call: Call) -> None:
     """Show which ranges of the disk are in the image file."""
+    _tried(call, "map", lambda: _show_allocation(call))
+
+
+def _show_allocation(call: Call) -> None:
     for start, count, allocated in _allocation(call, 0, call.image.size):
         word = "    allocated" if allocated else "not allocated"
-        click.echo(f"{exact(count)} ({count:#x}) bytes {word} at offset {exact(start)} ({start:#x})")
+        tell(f"{exact(count)} ({count:#x}) bytes {word} at offset {exact(start)} ({start:#x})")
 
 
-def _allocation(call: Call, offset: int, count: int) -> Iterable[tuple[int, int, bool]]:
-    """Start and length of ranges, and whether they are in the image file."""
-    extents = _tried(call, "map", lambda: list(call.image.extents(offset, count)))
+def _allocation(call: Call, start: int, count: int) -> Iterator[tuple[int, int, bool]]:
+    """Start and length of ranges, and whether they are in the image file; found as they are asked for."""
+    extents = call.image.extents(start, count) if count else iter(())
     for allocated, group in groupby(extents, lambda extent: extent.present and extent.depth == 0):
-        parts = list(group)
-        yield parts[0].start, sum(part.length for part in parts), allocated
+        length = 0
+        for extent in group:
+            SIGNALS.obey()
+            length += extent.length
+        yield start, length, allocated
+        start += length
 
 
-# --- arguments
+# --- doing it
 
 
-def _number(word: str) -> int:
-    try:
-        return parse_size(word)
-    except ValueError:
-        reason = "non-numeric argument, or extraneous/unrecognized suffix"
-    except OverflowError:
-        reason = "argument too large"
-    raise Complaint(f"Parsing error: {reason} -- {word}")
-
-
-def _byte(word: str) -> int:
-    """A byte as C writes numbers: hexadecimal, octal after a zero, or decimal."""
-    if _PATTERN.fullmatch(word) and len(word) < 10:
-        try:
-            value = int(word, 8 if word[0] == "0" and word.isdigit() else 0)
-        except ValueError:
-            value = -1
-        if 0 <= value <= 0xFF:
-            return value
-    raise Complaint(f"{word} is not a valid pattern byte")
-
-
-def _one_length(word: str, hint: str, *, limited: bool = True) -> int:
-    length = _number(word)
-    if limited and length > _LARGEST_REQUEST:
-        raise Complaint(f"length cannot exceed {_LARGEST_REQUEST}{hint}, given {word}")
-    return length
-
-
-def _lengths(call: Call) -> int:
-    """The sum of several lengths; where the pieces lie in memory is nothing that a disk sees."""
-    if len(call.words) < 2:
-        raise Misuse
-    total = 0
-    for word in call.words[1:]:
-        length = _number(word)
-        if length > _LARGEST_REQUEST:
-            raise Complaint(f"Argument '{word}' exceeds maximum size {_LARGEST_REQUEST}")
-        total += length
-    if total > _LARGEST_REQUEST:
-        raise Complaint(f"The total number of bytes exceed the maximum size {_LARGEST_REQUEST}")
-    return total
+def _check_range(call: Call, action: str, offset: int, length: int) -> None:
+    """A request beyond the end fails as a whole, not from some piece on."""
+    if offset + length > call.image.size:
+        raise Complaint(f"{action} failed: {os.strerror(errno.EIO)}")
 
 
 def _check_supported(call: Call, action: str) -> None:
     """An add-cow image has no VM state, and no compressed data."""
     if {"b", "c"} & call.options.keys():
         raise Complaint(f"{action} failed: {os.strerror(errno.ENOTSUP)}")
-
-
-# --- doing it
 
 
 def _tried(call: Call, action: str, function: Callable[[], _Result]) -> _Result:
@@ -329,8 +317,8 @@ def _report(call: Call, action: str, offset: int, count: int, elapsed: float) ->
     minutes, seconds = divmod(elapsed, 60)
     clock = f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{int(seconds):02}.{int(seconds * 100 % 100):02}"
     if "C" in call.options:
-        click.echo(f"{count},1,{clock},{rate:.3f},{operations:.3f}")
+        tell(f"{count},1,{clock},{rate:.3f},{operations:.3f}")
         return
     shown = clock if minutes else f"{int(seconds):02}.{int(seconds * 100 % 100):02} sec"
-    click.echo(f"{action} {count}/{count} bytes at offset {offset}")
-    click.echo(f"{exact(count)}, 1 ops; {shown} ({exact(rate)}/sec and {operations:.4f} ops/sec)")
+    tell(f"{action} {count}/{count} bytes at offset {offset}")
+    tell(f"{exact(count)}, 1 ops; {shown} ({exact(rate)}/sec and {operations:.4f} ops/sec)")

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from addcow_ref import FileStorage, Image, open_image
-from addcow_ref._qcow2_header import qcow2_reference, read_qcow2_header
+from addcow_ref import Image
+from addcow_ref._qcow2 import Qcow2Layer
 from addcow_ref.cli._errors import about
 from addcow_spec.model import Features, HeaderV10
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from addcow_ref import Layer, LayerInfo
     from addcow_spec.model import Header
 
-__all__ = ["chain_facts"]
+__all__ = ["layer_facts"]
 
 _FEATURES = {
     Features.BACKING_FILE: "backing-file",
@@ -31,23 +31,22 @@ _CORRUPT = 2
 _LAZY_REFCOUNTS = 1
 
 
-def chain_facts(layer: Layer) -> list[dict[str, Any]]:
-    """The facts of an opened layer and of those below it, top down.
+def layer_facts(top: Layer) -> Iterator[dict[str, Any]]:
+    """The facts of an opened layer, then those of each below it. No file is opened for them.
 
     Raises:
-        Failure: a layer below cannot be opened a second time.
+        Failure: a file has gone.
         AddCowError: reading failed.
     """
-    chain = layer.chain
-    below: Sequence[LayerInfo | None] = [*chain[1:], None]
-    top = layer if isinstance(layer, Image) else None
-    return [
-        _facts(info, under, None if number else top)
-        for number, (info, under) in enumerate(zip(chain, below, strict=True))
-    ]
+    layer: Layer | None = top
+    chain = top.chain
+    for info, under in zip(chain, [*chain[1:], None], strict=True):
+        if layer is not None:
+            yield _facts(layer, info, under)
+            layer = layer.below
 
 
-def _facts(info: LayerInfo, below: LayerInfo | None, opened: Image | None) -> dict[str, Any]:
+def _facts(layer: Layer, info: LayerInfo, below: LayerInfo | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "virtual-size": info.size,
         "filename": printable(info.path),
@@ -57,10 +56,10 @@ def _facts(info: LayerInfo, below: LayerInfo | None, opened: Image | None) -> di
     }
     if below is not None:
         facts["full-backing-filename"] = printable(below.path)
-    if info.format == "add-cow":
-        facts |= _add_cow(opened) if opened else _add_cow_below(info)
-    elif info.format == "qcow2":
-        facts |= _qcow2(info)
+    if isinstance(layer, Image):
+        facts |= _add_cow(layer)
+    elif isinstance(layer, Qcow2Layer):
+        facts |= _qcow2(layer)
     return facts
 
 
@@ -68,12 +67,6 @@ def _on_disk(path: bytes) -> int:
     """Bytes that the file takes on the disk."""
     with about(path):
         return os.stat(path).st_blocks * _BLOCK
-
-
-def _add_cow_below(info: LayerInfo) -> dict[str, Any]:
-    # The chain that is open holds the locks already.
-    with about(info.path), open_image(info.path, lock=False) as image:
-        return _add_cow(image)
 
 
 def _add_cow(image: Image) -> dict[str, Any]:
@@ -106,14 +99,8 @@ def _bits(value: int) -> list[int]:
     return [1 << place for place in range(value.bit_length()) if value >> place & 1]
 
 
-def _qcow2(info: LayerInfo) -> dict[str, Any]:
-    with about(info.path):
-        file = FileStorage.open_path(info.path)
-        try:
-            header, _ = read_qcow2_header(file)
-            reference = qcow2_reference(file, header)
-        finally:
-            file.close()
+def _qcow2(layer: Qcow2Layer) -> dict[str, Any]:
+    header, reference = layer.header, layer.reference
     facts: dict[str, Any] = {
         "cluster-size": 1 << header.cluster_bits,
         "dirty-flag": bool(header.incompatible_features & _DIRTY),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from addcow_ref.cli._errors import Failure
-from addcow_ref.cli._terminal import open_closed_streams, say
+from addcow_ref.cli._signals import SIGNALS
+from addcow_ref.cli._terminal import drop_output, open_closed_streams, say
 from addcow_spec import __version__
 from addcow_spec.text import printable
 
@@ -52,7 +52,7 @@ Exit status:
   0    done
   1    failed; one line on standard error says why
   64   wrong usage
-  130  interrupted
+  130  interrupted by SIGINT; 143 by SIGTERM
 compare has statuses of its own: see addcow-img compare --help.
 
 \b
@@ -102,16 +102,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status.
+
+    Raises:
+        SystemExit: a signal ended it, or the reader of its output has gone.
     """
     try:
         status: int | None = group.main(arguments, prog_name=_NAME, standalone_mode=False)
-        sys.stdout.flush()
+        SIGNALS.obey()
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone; nothing more can be said, and the flush at exit must not say so.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAILED
     except Exception as error:  # noqa: BLE001 - a bug of ours is status 1 in one line, too
         message, status = _told(error)
         say(message)
@@ -127,7 +126,9 @@ def _told(error: Exception) -> tuple[str, int]:
         path = context.command_path if context else _NAME
         return f"{' '.join(error.format_message().split())} (see {path} --help)", _USAGE
     if isinstance(error, OSError):
-        name = printable(os.fsencode(error.filename or "")) or "output"
+        if not error.filename:  # click's own output: help, and the like
+            drop_output()
+        name = printable(os.fsencode(error.filename or "")) or "standard output"
         return f"{name}: {os.strerror(error.errno or 0)}", _FAILED
     return f"internal error: {type(error).__name__}: {error}", _FAILED
 
@@ -135,18 +136,13 @@ def _told(error: Exception) -> tuple[str, int]:
 def main() -> NoReturn:
     """Entry point: run the command and exit with its status."""
     open_closed_streams()
-    signal.signal(signal.SIGTERM, _terminated)
+    SIGNALS.watch()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="surrogateescape")
     sys.exit(run())
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    """End by an exception, so that images are flushed and half-written files go."""
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

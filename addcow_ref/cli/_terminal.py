@@ -1,23 +1,82 @@
-"""What is said beside the output: errors in one line, and a progress bar on a terminal."""
+"""What is said: the output, errors and warnings in one line each, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Self
 
 import click
 
-__all__ = ["Progress", "open_closed_streams", "say"]
+from addcow_ref.cli._errors import Failure
+from addcow_ref.cli._signals import SIGNALS
+from addcow_spec.text import printable
+
+__all__ = ["Progress", "complain", "drop_output", "open_closed_streams", "say", "shown", "tell", "warn"]
 
 # Short work shows no bar.
 _PATIENCE = 0.7
 
 
+def tell(text: str, *, newline: bool = True, status: int = 1) -> None:
+    """Write to standard output, at once.
+
+    Args:
+        text: what to write.
+        newline: whether a line ends there.
+        status: exit status where it fails.
+
+    Raises:
+        Failure: it failed, through no fault of any image.
+        SystemExit: the reader has gone, and nothing more can be said; or a signal ended the wait for it.
+    """
+    try:
+        with SIGNALS.waiting():
+            click.echo(text, nl=newline)
+    except OSError as error:
+        drop_output()
+        if error.errno == errno.EPIPE:
+            raise SystemExit(status) from error
+        raise Failure(f"standard output: {os.strerror(error.errno or 0)}", status) from error
+    except SystemExit:
+        drop_output()
+        raise
+
+
+def drop_output() -> None:
+    """Send standard output nowhere: what it still holds must not fail, or wait, a second time on exit."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.dup2(nowhere, sys.stdout.fileno())
+        finally:
+            os.close(nowhere)
+
+
+def complain(line: str) -> None:
+    """Say something in a line on standard error; where even that fails, nobody is there to be told."""
+    with suppress(OSError):
+        click.echo(shown(line), err=True)
+
+
 def say(message: str) -> None:
-    """Say something in a line on standard error."""
-    click.echo(f"addcow-img: {message}", err=True)
+    """Say something about the command in a line on standard error."""
+    complain(f"addcow-img: {message}")
+
+
+def warn(message: str) -> None:
+    """Say in a line on standard error what is odd, and does not keep the command from its work."""
+    say(f"warning: {message}")
+
+
+def shown(text: str) -> str:
+    """The text without what a terminal would obey; what is made printable already stays as it is."""
+    return "".join(
+        char if char.isprintable() else printable(char.encode("utf-8", "surrogateescape")) for char in text
+    )
 
 
 class Progress:

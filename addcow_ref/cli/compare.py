@@ -18,7 +18,8 @@ from addcow_ref.cli._options import (
     quiet_option,
     revision_option,
 )
-from addcow_ref.cli._terminal import Progress
+from addcow_ref.cli._signals import SIGNALS
+from addcow_ref.cli._terminal import Progress, tell
 from addcow_spec.geometry import SECTOR_SIZE
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ Examples:
 Exit status, as qemu-img has it:
   0    the disks are identical
   1    they differ
-  2    one was not opened
+  2    one was not opened, or the answer could not be written
   4    reading failed
   64   wrong usage
 Of disks of different sizes the rest of the larger one must be zeros.
@@ -87,25 +88,32 @@ def command(
 ) -> int:
     """Compare the disks of A and B, byte by byte."""
 
-    def open_one(path: bytes, format_: str | None) -> AbstractContextManager[Layer]:
+    def open_one(path: bytes, format_: str | None, option: str) -> AbstractContextManager[Layer]:
         return opened_layer(
-            path, format_, revision=revision, confine=confine, lock=not force_share, status=_NOT_OPENED
+            path,
+            format_,
+            revision=revision,
+            confine=confine,
+            lock=not force_share,
+            status=_NOT_OPENED,
+            quiet=quiet,
+            option=option,
         )
 
-    def tell(message: str) -> None:
+    def answer(message: str) -> None:
         if not quiet:
-            click.echo(message)
+            tell(message, status=_NOT_OPENED)
 
-    with open_one(left, image_format) as one, open_one(right, right_format) as two:
+    with open_one(left, image_format, "-f") as one, open_one(right, right_format, "-F") as two:
         if one.size != two.size and strict:
-            tell("Strict mode: Image size mismatch!")
+            answer("Strict mode: Image size mismatch!")
             return _DIFFERENT
         with Progress("comparing", at_once=progress, quiet=quiet) as bar, about(left, status=_NOT_READ):
             difference = _common_part(one, two, bar, strict=strict)
             if difference is None and one.size != two.size:
-                tell("Warning: Image size mismatch!")
+                answer("Warning: Image size mismatch!")
                 difference = _longer_part(one, two, bar)
-    tell(difference or "Images are identical.")
+    answer(difference or "Images are identical.")
     return _DIFFERENT if difference else 0
 
 
@@ -113,10 +121,12 @@ def _common_part(one: Layer, two: Layer, progress: Callable[[int, int], None], *
     """The first difference in what both disks have, in qemu-img's words; None without one."""
     size = min(one.size, two.size)
     for stretch in _stretches(one, two, size):
+        SIGNALS.obey()
         if strict and _status(stretch.left) != _status(stretch.right):
             return f"Strict mode: Offset {stretch.start} block status mismatch!"
         if not (stretch.left.zero and stretch.right.zero):
             for start in range(stretch.start, stretch.end, _PIECE):
+                SIGNALS.obey()
                 length = min(_PIECE, stretch.end - start)
                 found = _difference(_read(one, start, length), _read(two, start, length))
                 if found is not None:
@@ -132,6 +142,7 @@ def _longer_part(one: Layer, two: Layer, progress: Callable[[int, int], None]) -
     for extent in longer.extents(begin, longer.size - begin):
         end = extent.start + extent.length
         for start in range(extent.start, extent.start if extent.zero else end, _PIECE):
+            SIGNALS.obey()
             piece = _read(longer, start, min(_PIECE, end - start))
             if not is_zero(piece):
                 found = _difference(piece, memoryview(bytes(len(piece))))

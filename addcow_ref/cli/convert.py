@@ -25,6 +25,7 @@ from addcow_ref.cli._options import (
     quiet_option,
     revision_option,
 )
+from addcow_ref.cli._signals import SIGNALS
 from addcow_ref.cli._terminal import Progress
 from addcow_spec.text import printable
 
@@ -74,7 +75,7 @@ def command(
 ) -> None:
     """Copy the disk of SRC, through all of its layers, to the raw file DST."""
     with opened_layer(
-        source, image_format, revision=revision, confine=confine, lock=not force_share
+        source, image_format, revision=revision, confine=confine, lock=not force_share, quiet=quiet
     ) as layer:
         _keep_apart(layer, target)
         with (
@@ -103,7 +104,7 @@ def _new_file(target: bytes) -> Iterator[FileStorage]:
         AddCowError: what is there is in use.
         OSError: the file system failed.
     """
-    real = os.path.realpath(target)
+    real = _real_path(target)
     old = _old_file(real) if os.path.lexists(real) else None
     try:
         directory, name = os.path.split(real)
@@ -123,6 +124,14 @@ def _new_file(target: bytes) -> Iterator[FileStorage]:
     finally:
         if old:
             old.close()
+
+
+def _real_path(target: bytes) -> bytes:
+    """The path that the new file will have, which a directory that is called by name has not."""
+    directory, name = os.path.split(target)
+    if name in {b"", b".", b".."}:
+        raise Failure(f"{printable(target)}: that is a directory; name a file")
+    return os.path.realpath(os.path.join(os.path.realpath(directory or b".", strict=True), name))
 
 
 def _old_file(path: bytes) -> FileStorage:
@@ -148,8 +157,10 @@ def _copy(layer: Layer, file: FileStorage, progress: Callable[[int, int], None])
     """Copy what is not zeros; holes stay where zeros are."""
     buffer = memoryview(bytearray(min(_PIECE, layer.size)))
     for extent in layer.extents(0, layer.size):
+        SIGNALS.obey()
         end = extent.start + extent.length
         for start in range(extent.start, extent.start if extent.zero else end, _PIECE):
+            SIGNALS.obey()
             piece = buffer[: min(_PIECE, end - start)]
             layer.read_into(start, piece)
             _write_data(file, start, piece)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from addcow_ref import create_image, open_layer
+from addcow_ref import FileStorage, OpenFailed, create_image, open_layer
+from addcow_ref._chain import refusal
 from addcow_ref.cli._errors import Failure, about
 from addcow_ref.cli._options import SIZE, confine_option, format_option, quiet_option, revision_option
+from addcow_ref.cli._raw_file import RawFile
+from addcow_ref.cli._terminal import tell
 from addcow_spec.errors import UsageError
 from addcow_spec.geometry import SECTOR_SIZE, round_up
-from addcow_spec.model import Revision
+from addcow_spec.model import Revision, Role
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Literal
 
 __all__ = ["command"]
@@ -51,7 +53,6 @@ _KEYS = {
     "size": "size",
 }
 _OPTION = re.compile(r"(?:[^,]|,,)+")
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Wanted(NamedTuple):
@@ -110,7 +111,7 @@ def command(
     with about(image):
         made = _create(wanted)
     if not quiet:
-        click.echo(_announcement(wanted, made))
+        tell(_announcement(wanted, made))
 
 
 def _values(options: tuple[str, ...]) -> dict[str, str]:
@@ -151,7 +152,11 @@ def _create(wanted: _Wanted) -> int:
     if os.path.lexists(wanted.image):  # before a raw file is made in vain
         raise UsageError("it exists already", rule="ACW-DYN-010")
     path = wanted.path_of(wanted.image_file)
-    with _raw_file(path, wanted) as size:
+    with about(path):
+        raw = RawFile(wanted.image, wanted.image_file)
+    with raw:
+        made = _make(raw, path, wanted)
+        size = _size_of_existing(path, wanted) if made is None else made
         create_image(
             wanted.image,
             wanted.image_file,
@@ -163,31 +168,22 @@ def _create(wanted: _Wanted) -> int:
     return size
 
 
-@contextmanager
-def _raw_file(path: bytes, wanted: _Wanted) -> Iterator[int]:
-    """The raw file's size. It is made if it is not there, and removed again if what follows fails."""
-    if os.path.exists(path):
-        yield _size_of_existing(path, wanted)
-        return
+def _make(raw: RawFile, path: bytes, wanted: _Wanted) -> int | None:
+    """Make the raw file; its size, or None where there is one already."""
+    if raw.exists():
+        return None
     size = round_up(_size_from_backing(wanted) if wanted.size is None else wanted.size, SECTOR_SIZE)
-    _check_confined(path, wanted.confine)
+    _check_confined(raw, path, wanted.confine)
     with about(path):
-        descriptor = os.open(path, _NEW, 0o666)
-    try:
-        try:
-            with about(path):
-                os.ftruncate(descriptor, size)
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        yield size
-    except BaseException:
-        os.unlink(path)
-        raise
+        return size if raw.make(size) else None
 
 
 def _size_of_existing(path: bytes, wanted: _Wanted) -> int:
-    size = os.path.getsize(path)
+    try:
+        with closing(FileStorage.open_path(path, confine=wanted.confine)) as file:
+            size = file.length()
+    except OpenFailed as failed:
+        raise refusal(failed, Role.IMAGE) from failed
     if wanted.size is not None and size not in {wanted.size, round_up(wanted.size, SECTOR_SIZE)}:
         name = printable(path)
         raise Failure(
@@ -208,12 +204,12 @@ def _size_from_backing(wanted: _Wanted) -> int:
         return layer.size
 
 
-def _check_confined(path: bytes, confine: bytes | None) -> None:
+def _check_confined(raw: RawFile, path: bytes, confine: bytes | None) -> None:
     """Make no file outside; what is there by then is judged by the engine."""
     if confine is None:
         return
-    root, home = os.path.realpath(confine), os.path.realpath(os.path.dirname(path) or b".")
-    if os.path.commonpath([root, home]) != root:
+    root = os.path.realpath(confine)
+    if os.path.commonpath([root, raw.directory]) != root:
         raise Failure(f"{printable(path)}: it would be made outside {printable(confine)}")
 
 

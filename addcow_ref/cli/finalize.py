@@ -17,8 +17,9 @@ from addcow_ref.cli._options import (
     quiet_option,
     revision_option,
 )
+from addcow_ref.cli._signals import SIGNALS
 from addcow_ref.cli._sizes import approximate
-from addcow_ref.cli._terminal import Progress
+from addcow_ref.cli._terminal import Progress, tell
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -56,10 +57,15 @@ def command(
 ) -> None:
     """Prove that the raw file of IMAGE alone is the whole disk."""
     with about(image), Progress("comparing", at_once=progress, quiet=quiet) as bar:
-        raw = finalize_image(image, remove=remove, revision=revision, confine=confine, progress=bar)
+
+        def compared(done: int, total: int) -> None:
+            SIGNALS.obey()
+            bar(done, total)
+
+        raw = finalize_image(image, remove=remove, revision=revision, confine=confine, progress=compared)
     if quiet:
         return
     name, size = printable(raw), os.path.getsize(raw)
-    click.echo(f"{name} alone, taken as raw, is the disk: {approximate(size)} ({size} bytes), byte for byte.")
+    tell(f"{name} alone, taken as raw, is the disk: {approximate(size)} ({size} bytes), byte for byte.")
     kept = "has been removed" if remove else "is still there; finalize --remove removes it"
-    click.echo(f"{printable(image)} is no longer needed, and {kept}.")
+    tell(f"{printable(image)} is no longer needed, and {kept}.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from addcow_ref.cli._facts import chain_facts
+from addcow_ref.cli._facts import layer_facts
 from addcow_ref.cli._opening import opened_layer
 from addcow_ref.cli._options import (
     FORMATS,
@@ -19,6 +20,7 @@ from addcow_ref.cli._options import (
     revision_option,
 )
 from addcow_ref.cli._sizes import approximate
+from addcow_ref.cli._terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,12 +64,19 @@ def command(
     confine: bytes | None,
 ) -> None:
     """Show what IMAGE is made of."""
-    with opened_layer(image, image_format, revision=revision, confine=confine, lock=not force_share) as layer:
-        layers = chain_facts(layer) if backing_chain else chain_facts(layer)[:1]
+    with opened_layer(
+        image,
+        image_format,
+        revision=revision,
+        confine=confine,
+        lock=not force_share,
+        quiet=True,  # what is odd is among the facts
+    ) as layer:
+        layers = list(islice(layer_facts(layer), None if backing_chain else 1))
     if output == "json":
-        click.echo(json.dumps(layers if backing_chain else layers[0], indent=4, ensure_ascii=False))
+        tell(json.dumps(layers if backing_chain else layers[0], indent=4, ensure_ascii=False))
     else:
-        click.echo("\n\n".join("\n".join(_lines(facts)) for facts in layers))
+        tell("\n\n".join("\n".join(_lines(facts)) for facts in layers))
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from addcow_ref.cli._errors import Failure
 from addcow_ref.cli._exerciser import Exerciser
 from addcow_ref.cli._opening import opened_image
 from addcow_ref.cli._options import (
@@ -16,6 +18,8 @@ from addcow_ref.cli._options import (
     image_argument,
     revision_option,
 )
+from addcow_ref.cli._signals import SIGNALS
+from addcow_ref.cli._terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,8 +79,8 @@ def command(
 def _run(exerciser: Exerciser, lines: Iterable[str]) -> int:
     status = 0
     for line in lines:
+        SIGNALS.obey()
         status |= not exerciser.run(line)
-        sys.stdout.flush()
         if exerciser.ended:
             break
     return status
@@ -84,10 +88,19 @@ def _run(exerciser: Exerciser, lines: Iterable[str]) -> int:
 
 def _typed() -> Iterator[str]:
     """Lines of standard input, asked for as qemu-io asks for them."""
+    prompt = ""
     if sys.stdin.isatty():
         import readline  # noqa: F401, PLC0415 - importing it gives input() its line editing
+
+        prompt = _PROMPT  # which has to know how much of the line is taken
     while True:
+        if not prompt:
+            tell(_PROMPT, newline=False)
         try:
-            yield input(_PROMPT)
+            with SIGNALS.waiting():
+                line = input(prompt)
         except EOFError:
             return
+        except OSError as error:
+            raise Failure(f"standard input: {os.strerror(error.errno or 0)}") from error
+        yield line

@@ -19,6 +19,8 @@ from addcow_ref.cli._options import (
     output_option,
     revision_option,
 )
+from addcow_ref.cli._signals import SIGNALS
+from addcow_ref.cli._terminal import tell
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -72,9 +74,9 @@ def command(
 def _as_json(extents: Iterable[Extent]) -> None:
     separator = "["
     for extent in extents:
-        click.echo(separator + json.dumps(_fields(extent)).replace("{", "{ "), nl=False)
+        tell(separator + json.dumps(_fields(extent)).replace("{", "{ "), newline=False)
         separator = ",\n"
-    click.echo("[]" if separator == "[" else "]")
+    tell("[]" if separator == "[" else "]")
 
 
 def _fields(extent: Extent) -> dict[str, Any]:
@@ -83,8 +85,9 @@ def _fields(extent: Extent) -> dict[str, Any]:
 
 
 def _as_table(extents: Iterable[Extent]) -> None:
-    click.echo(f"{'Offset':16}{'Length':16}{'Mapped to':16}File")
+    tell(f"{'Offset':16}{'Length':16}{'Mapped to':16}File")
     for extent in extents:
+        SIGNALS.obey()
         if not extent.data or extent.zero:
             continue
         if extent.offset is None or extent.path is None:
@@ -94,4 +97,4 @@ def _as_table(extents: Iterable[Extent]) -> None:
             )
         columns = (extent.start, extent.length, extent.offset)
         numbers = "".join(f"{hex(value) if value else '0':16}" for value in columns)
-        click.echo(f"{numbers}{printable(extent.path)}")
+        tell(f"{numbers}{printable(extent.path)}")

@@ -17,6 +17,7 @@ from addcow_ref.cli._options import (
     quiet_option,
     revision_option,
 )
+from addcow_ref.cli._terminal import tell
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def command(
     """Change the size of the disk of IMAGE to SIZE, or by it where it has a sign."""
     sign = size[0] if size[:1] in {"+", "-"} else ""
     number = SIZE.convert(size[len(sign) :], None, None)
-    with opened_image(image, writable=True, revision=revision, confine=confine) as disk:
+    with opened_image(image, writable=True, revision=revision, confine=confine, quiet=quiet) as disk:
         new = {"+": disk.size + number, "-": disk.size - number}.get(sign, number)
         if new <= 0:
             raise Failure(f"{printable(image)}: the new size must be positive, not {new}")
@@ -78,4 +79,4 @@ def command(
             )
         disk.resize(new)
     if not quiet:
-        click.echo("Image resized.")
+        tell("Image resized.")

@@ -8,6 +8,8 @@ import click
 
 from addcow_ref.cli._errors import about
 from addcow_ref.cli._options import confine_option, format_option, image_argument, revision_option
+from addcow_ref.cli._signals import SIGNALS
+from addcow_ref.cli._terminal import tell
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ __all__ = ["command"]
 _EPILOG = """\b
 Examples:
   addcow-img serve --socket /run/disk.sock disk.add-cow
-  qemu-system-x86_64 -drive file=nbd+unix:///?socket=/run/disk.sock,format=raw
+  qemu-system-x86_64 -drive "file=nbd+unix:///?socket=/run/disk.sock,format=raw"
   addcow-img serve --port 10809 --read-only disk.add-cow
   nbdinfo nbd://localhost:10809
 
@@ -72,6 +74,12 @@ def command(
 
     if socket is not None and port is not None:
         raise click.UsageError("--socket and --port exclude each other")
+
+    def announce(uri: str) -> None:
+        tell(f"Serving {printable(image)} at {uri}")
+        # The image is closed again, and nbdkit, to whom signals will go on, does not run yet.
+        SIGNALS.obey_at_once()
+
     with about(image):
         return serve(
             image,
@@ -82,5 +90,5 @@ def command(
             revision=revision,
             confine=confine,
             threads=threads,
-            announce=lambda uri: click.echo(f"Serving {printable(image)} at {uri}"),
+            announce=announce,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -18,12 +16,11 @@ from addcow_ref.cli._options import (
     quiet_option,
     revision_option,
 )
-from addcow_ref.cli._terminal import Progress, say
+from addcow_ref.cli._signals import SIGNALS
+from addcow_ref.cli._terminal import Progress, say, tell
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from addcow_spec.model import Revision
 
 __all__ = ["command"]
@@ -38,8 +35,6 @@ Interrupting it loses nothing: what is copied stays, the exit status is 130, and
 the same command goes on from there. When all is copied, the backing file is no
 longer needed; addcow-img finalize then takes leave of the add-cow file, too.
 """
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command("stream", epilog=_EPILOG)
@@ -62,39 +57,14 @@ def command(
     """Copy every unit of the disk that still is in the backing file to the image file of IMAGE."""
     if limit == 0:
         raise click.UsageError("--limit 0 would never end")
-    with (
-        opened_image(image, writable=True, revision=revision, confine=confine) as disk,
-        _caught() as signals,
-    ):
+    with opened_image(image, writable=True, revision=revision, confine=confine, quiet=quiet) as disk:
         with Progress("streaming", at_once=progress, quiet=quiet) as bar:
-            complete = disk.stream(limit=limit, progress=bar, stop=lambda: bool(signals))
+            complete = disk.stream(limit=limit, progress=bar, stop=lambda: bool(SIGNALS.first))
         done, units = disk.allocated_units(), disk.units
         raw = printable(disk.image_path)
     if not complete:
         say(f"{printable(image)}: stopped, {done} of {units} units are in {raw}; the same command goes on")
-        return 128 + signals[0]
+        return SIGNALS.status
     if not quiet:
-        click.echo(f"Image streamed: all {units} units are in {raw}.")
+        tell(f"Image streamed: all {units} units are in {raw}.")
     return 0
-
-
-@contextmanager
-def _caught() -> Iterator[list[int]]:
-    """The signals that asked to stop, kept instead of obeyed; a second one is obeyed."""
-    caught: list[int] = []
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(number: int, _frame: object) -> None:
-        caught.append(number)
-        restore()
-
-    for number in _SIGNALS:
-        signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        restore()

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import stat
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from tests.conformance import by_hand
 from tests.conformance.command import addcow_check, checked, rules
+from tests.terminal import shell_on_terminal
 
 
 @pytest.fixture
@@ -266,27 +265,6 @@ def test_list_and_explain_cover_the_catalogue():
 def on_terminal(*arguments: str, **environment: str) -> bytes:
     """What the command shows on a terminal of its own."""
     return shell_on_terminal(["-m", "addcow_conformance.cli_check", *arguments], **environment)
-
-
-def shell_on_terminal(arguments: list[str], **environment: str) -> bytes:
-    """What Python shows on a terminal, run with those arguments."""
-    parent, child = pty.openpty()
-    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        env=inherited | {"TERM": "xterm"} | environment,
-    ):
-        os.close(child)
-        shown = b""
-        # Linux answers EIO once the last process has left the terminal.
-        with suppress(OSError):
-            while piece := os.read(parent, 65536):
-                shown += piece
-    os.close(parent)
-    return shown
 
 
 def test_colour_on_a_terminal_only(good):

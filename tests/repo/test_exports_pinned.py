@@ -49,7 +49,7 @@ PINNED = {
     "addcow_ref.cli.serve": "command",
     "addcow_ref.cli.stream": "command",
     "addcow_ref.memory": "MemoryFiles MemoryStorage",
-    "addcow_ref.serve": "DEFAULT_PORT serve",
+    "addcow_ref.serve": "DEFAULT_PORT DEFAULT_THREADS serve",
     "addcow_ref.storage": "Identity OpenFailed OpenReason ReadableBuffer Storage WritableBuffer",
     "addcow_ref.testing": (
         "Event Fault FaultPlan FaultyStorage Operation RecordingStorage SyncEvent TruncateEvent "

@@ -15,8 +15,8 @@ from addcow_ref.cli._main import COMMANDS
 from addcow_spec import __version__
 from addcow_spec.errors import UsageError
 from tests.conformance import by_hand
-from tests.conformance.test_cli_check import shell_on_terminal
 from tests.ref.cli.command import HANG, done, environment, failed, img, process
+from tests.terminal import shell_on_terminal
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -88,7 +88,7 @@ def test_a_failed_convert_leaves_the_old_file(home):
     assert qemu("qemu-io", "-c", "write 0 64k", "q").status == 0
     os.truncate("q", 4 * 65536)
     (home / "copy").write_bytes(b"old")
-    assert "ACW-QC2-017" in failed("convert", "q", "copy")
+    assert "ACW-QC2-017" in failed("convert", "-f", "qcow2", "q", "copy")
     assert (home / "copy").read_bytes() == b"old"
     assert sorted(os.listdir()) == ["base", "copy", "q"]
 
@@ -163,7 +163,7 @@ def test_compare_tells_a_failure_to_read(home):
     assert qemu("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "q").status == 0
     assert qemu("qemu-io", "-c", "write 0 64k", "q").status == 0
     os.truncate("q", 4 * 65536)
-    assert "ACW-QC2-017" in failed("compare", "q", "base", status=4)
+    assert "ACW-QC2-017" in failed("compare", "-f", "qcow2", "q", "base", status=4)
 
 
 @pytest.mark.system
@@ -171,7 +171,7 @@ def test_a_copy_is_that_of_qemu_img(home):
     (home / "base").write_bytes(noise(300000))
     assert qemu("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "q", "1M").status == 0
     assert qemu("qemu-io", "-c", "write 100k 100k", "-c", "write -z 250k 64k", "q").status == 0
-    done("convert", "q", "ours")
+    done("convert", "-f", "qcow2", "q", "ours")
     assert qemu("qemu-img", "convert", "-O", "raw", "q", "theirs").status == 0
     assert (home / "ours").read_bytes() == (home / "theirs").read_bytes()
     assert (home / "ours").stat().st_blocks <= (home / "theirs").stat().st_blocks

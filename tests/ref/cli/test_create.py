@@ -3,7 +3,8 @@ import os
 import pytest
 
 from addcow_conformance.checker import CheckOptions, check_image
-from addcow_ref import open_image
+from addcow_ref import create_image, open_image
+from addcow_spec.errors import StorageError
 from tests.ref.cli.command import done, failed, img, qemu
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -173,3 +174,94 @@ def test_what_is_said_is_what_qemu_img_says(size):
     raw = qemu("qemu-img", "create", "-f", "raw", "r", size)
     assert raw.status == 0
     assert os.path.getsize("r") == os.path.getsize("i.raw")
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Let something happen after the raw file was made and before the image is; it fails then, if told to."""
+
+    def install(action, *, fails=True):
+        def call(*arguments, **options):
+            action()
+            if fails:
+                raise StorageError("no such luck")
+            create_image(*arguments, **options)
+
+        monkeypatch.setattr("addcow_ref.cli.create.create_image", call)
+
+    return install
+
+
+def test_a_raw_file_that_was_made_goes_when_the_image_fails(meanwhile):
+    seen = []
+    meanwhile(lambda: seen.extend(sorted(os.listdir())))
+    failed("create", "-o", "image_file=i.raw", "x", "1M")
+    assert seen == ["i.raw"]
+    assert os.listdir() == []
+
+
+def test_a_raw_file_of_another_is_not_taken_for_the_own(home, meanwhile):
+    def replaced():
+        (home / "i.raw").rename("old")
+        (home / "i.raw").write_bytes(b"theirs")
+
+    meanwhile(replaced)
+    failed("create", "-o", "image_file=i.raw", "x", "1M")
+    assert sorted(os.listdir()) == ["i.raw", "old"]
+
+
+def test_a_raw_file_that_somebody_has_open_is_not_removed(meanwhile):
+    opened = []
+
+    def used():
+        create_image("y", "i.raw")
+        opened.append(open_image("y"))
+
+    meanwhile(used)
+    failed("create", "-o", "image_file=i.raw", "x", "1M")
+    opened.pop().close()
+    assert sorted(os.listdir()) == ["i.raw", "y"]
+
+
+@pytest.mark.parametrize(("size", "status"), [(1 << 20, 0), (512, 1)])
+def test_a_raw_file_that_comes_to_be_meanwhile_is_one_that_is_there(home, monkeypatch, size, status):
+    real = os.link
+
+    def overtaken(*arguments, **options):
+        monkeypatch.setattr(os, "link", real)
+        (home / "i.raw").write_bytes(b"x" * size)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, "link", overtaken)
+    assert img("create", "-o", "image_file=i.raw", "x", "1M").status == status
+    assert (home / "i.raw").read_bytes() == b"x" * size
+    assert sorted(os.listdir()) == ["i.raw", *([] if status else ["x"])]
+
+
+def test_nobody_sees_a_raw_file_that_is_too_short(monkeypatch):
+    real, lengths = os.ftruncate, []
+
+    def seen(descriptor, length):
+        lengths.append(os.path.exists("i.raw"))
+        real(descriptor, length)
+
+    monkeypatch.setattr(os, "ftruncate", seen)
+    create("-o", "image_file=i.raw", "x", "1M")
+    assert lengths[0] is False
+    assert sorted(os.listdir()) == ["i.raw", "x"]
+
+
+@pytest.mark.parametrize("name", ["i.raw/", "d/", ".", "dangling"])
+def test_a_raw_file_is_a_file(home, name):
+    (home / "d").mkdir()
+    os.symlink("nowhere", "dangling")
+    failed("create", "-o", f"image_file={name}", "x", "1M")
+    assert sorted(os.listdir()) == ["d", "dangling"]
+
+
+def test_what_is_outside_is_not_measured(home):
+    (home / "in").mkdir()
+    (home / "secret").write_bytes(bytes(512))
+    message = failed("create", "--confine", "in", "-o", "image_file=../secret", "in/x", "1M")
+    assert "ACW-ENV-004" in message
+    assert "512" not in message

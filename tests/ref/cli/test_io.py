@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from addcow_ref import open_image
+from addcow_ref import Image, open_image
 from tests.ref.cli.command import done, failed, img, normal, qemu
 from tests.ref.scenes import noise
 
@@ -290,6 +290,60 @@ def test_words_are_those_of_qemu_io(home, options):
         if ours != theirs:
             differ[line] = (ours, theirs)
     assert differ == {}
+
+
+LONG = [
+    "write -P 1 3 3M",
+    "write -P 2 1048573 6",
+    "read -P 1 3 3M",
+    "read -P 1 -s 1048570 -l 1 3 3M",
+    "read -P 2 -s 1048570 -l 6 3 3M",
+    "read -P 2 -s 1048570 -l 7 3 3M",
+    "read -P 2 -s 1048569 -l 7 3 3M",
+    "read -P 1 -s 1048576 3 3M",
+    "read -qv -P 1 3 3M",
+    "read -P 1 -v 1 1025k",
+    "read -P 1 3 4M",
+    "write -s f -f 5 3M",
+    "read -P 98 -s 3145726 3 3145727",
+    "write -s long 5 3M",
+    "read -v 2620000 60",
+    "write -P 3 3 4M",
+    "write -P 3 8M 0",
+    "read 8M 0",
+    "read -P 98 3 2M",
+]
+
+
+@pytest.mark.system
+def test_requests_of_many_pieces_are_those_of_qemu_io(home):
+    (home / "f").write_bytes(b"abc")
+    (home / "long").write_bytes(noise(2621440 - 7))
+    (home / "r").write_bytes(bytes(4 << 20))
+    done("create", "-q", "-o", "image_file=i.raw", "x", "4M")
+    theirs = qemu("qemu-io", "-f", "raw", *commands(*LONG), "r")
+    ours = run("x", *LONG)
+    assert (normal(ours.output), ours.errors) == (normal(theirs.output), theirs.errors)
+    done("compare", "-F", "raw", "x", "r")
+
+
+def test_a_request_needs_no_memory_of_its_length(disk, monkeypatch):
+    lengths = []
+
+    def told(name):
+        real = getattr(Image, name)
+
+        def call(image, offset, data, **options):
+            lengths.append(len(data))
+            return real(image, offset, data, **options)
+
+        monkeypatch.setattr(Image, name, call)
+
+    told("write")
+    told("read_into")
+    assert run(disk, "truncate 5M", "write 0 4M", "read -P 0xcd 0 4M").status == 0
+    assert sum(lengths) == 8 << 20
+    assert max(lengths) <= 1 << 20
 
 
 @pytest.mark.system

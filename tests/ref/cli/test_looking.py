@@ -181,3 +181,17 @@ def test_info_of_other_formats_is_that_of_qemu_img(home, compat):
     assert text == qemu("qemu-img", "info", "-f", "raw", "d/base.raw").output
     human = qemu("qemu-img", "info", "d/x.qcow2").output.splitlines()
     assert set(done("info", "-f", "qcow2", "d/x.qcow2").splitlines()) <= set(human)
+
+
+def test_info_of_a_chain_is_confined_and_takes_no_locks_with_force_share(home):
+    """Of every layer, and without the names being followed a second time."""
+    (home / "in").mkdir()
+    (home / "base").write_bytes(bytes(65536))
+    for name, below in (("low", "../base"), ("top", "low")):
+        (home / f"in/{name}.raw").write_bytes(bytes(65536))
+        done("create", "-q", "-b", below, "-o", f"image_file={name}.raw", f"in/{name}")
+    message = failed("info", "--backing-chain", "--confine", "in", "in/top")
+    assert "ACW-ENV-004" in message
+    with open_image("in/low", writable=True):
+        assert "ACW-DYN-014" in failed("info", "--backing-chain", "in/top")
+        assert len(facts("--backing-chain", "-U", "in/top")) == 3
