@@ -1,13 +1,19 @@
 """The reference engine: what the add-cow format means, executable."""
 
-from addcow_ref._create import create_image
-from addcow_ref._file_storage import FileStorage
-from addcow_ref._finalize import finalize_image
-from addcow_ref._image import Image
-from addcow_ref._judge import Note
-from addcow_ref._layer import Extent, Layer, LayerInfo
-from addcow_ref._open import open_image, open_layer
-from addcow_ref.storage import OpenFailed, OpenReason, Storage
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from addcow_ref._create import create_image
+    from addcow_ref._file_storage import FileStorage
+    from addcow_ref._finalize import finalize_image
+    from addcow_ref._image import Image
+    from addcow_ref._judge import Note
+    from addcow_ref._layer import Extent, Layer, LayerInfo
+    from addcow_ref._open import open_image, open_layer
+    from addcow_ref.storage import OpenFailed, OpenReason, Storage
 
 __all__ = [
     "Extent",
@@ -24,3 +30,22 @@ __all__ = [
     "open_image",
     "open_layer",
 ]
+
+# Loaded when asked for: the command line is a part of this package, and its help needs no engine.
+_HOMES = {
+    "_create": ("create_image",),
+    "_file_storage": ("FileStorage",),
+    "_finalize": ("finalize_image",),
+    "_image": ("Image",),
+    "_judge": ("Note",),
+    "_layer": ("Extent", "Layer", "LayerInfo"),
+    "_open": ("open_image", "open_layer"),
+    "storage": ("OpenFailed", "OpenReason", "Storage"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

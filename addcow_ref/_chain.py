@@ -19,7 +19,7 @@ from addcow_ref._judge import Judge
 from addcow_ref._qcow2 import Qcow2Layer, qcow2_reference, read_qcow2_header
 from addcow_ref._raw import RawLayer
 from addcow_ref.storage import Identity, OpenFailed, OpenReason, Storage
-from addcow_spec.errors import BackingChainError, InvalidImage, UnsupportedImage
+from addcow_spec.errors import BackingChainError, ImageError, InvalidImage, UnsupportedImage
 from addcow_spec.geometry import SECTOR_SIZE, Geometry
 from addcow_spec.model import MAGIC, QCOW2_MAGIC, Features, Header, HeaderV10, Qcow2Header, Revision, Role
 from addcow_spec.rules import Profile
@@ -152,7 +152,7 @@ class _Walk:
         part: _Part | None = _Part(file, kind or _probe(file))
         while part:
             self._parts.append(part)
-            reference = self._enter(part)
+            reference = self._enter_named(part)
             part = self._descend(part, reference) if reference else None
         layer: Layer | None = None
         for part in reversed(self._parts):
@@ -160,6 +160,16 @@ class _Walk:
         if layer is None:
             raise AssertionError("a chain has a layer")
         return layer
+
+    def _enter_named(self, part: _Part) -> _Reference | None:
+        """As `_enter`; an error of a lower layer says which file it is about."""
+        try:
+            return self._enter(part)
+        except ImageError as error:
+            if part is self._parts[0]:
+                raise
+            message = f"{printable(part.file.path)}: {error}"
+            raise type(error)(message, rule=error.rule, span=error.span, field=error.field) from error
 
     def _enter(self, part: _Part) -> _Reference | None:
         """Lock and judge the files of a layer; the backing file that it names."""

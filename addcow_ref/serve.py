@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from addcow_ref._open import open_image
@@ -82,8 +83,6 @@ def serve(
     nbdkit = _find_nbdkit()
     open_image(image, writable=not read_only, revision=revision, confine=confine).close()
     with _listening(socket, DEFAULT_PORT if port is None else port, address) as (listener, uri):
-        if announce:
-            announce(uri)
         command = [nbdkit, "--exit-with-parent", "--newstyle", "--threads", str(threads)]
         command += ["--readonly"] if read_only else []
         settings: dict[str, object] = {
@@ -92,7 +91,8 @@ def serve(
             "confine": None if confine is None else os.fsencode(confine).hex(),
             "path": _import_path(),
         }
-        return _run([*command, "python", _PLUGIN], settings, listener)
+        ready = partial(announce, uri) if announce else None
+        return _run([*command, "python", _PLUGIN], settings, listener, ready)
 
 
 def _find_nbdkit() -> str:
@@ -188,8 +188,13 @@ def _pipe() -> tuple[int, int]:
     return told, end
 
 
-def _run(command: list[str], settings: dict[str, object], listener: sockets.socket) -> int:
-    """Run nbdkit until it ends; SIGINT and SIGTERM go on to it.
+def _run(
+    command: list[str],
+    settings: dict[str, object],
+    listener: sockets.socket,
+    ready: Callable[[], None] | None,
+) -> int:
+    """Run nbdkit until it ends; SIGINT and SIGTERM go on to it, from before ``ready`` is called.
 
     nbdkit would wait for its clients then, so the plugin is told, by a pipe that closes, to let them go. It
     closes too where this process is killed.
@@ -217,13 +222,18 @@ def _run(command: list[str], settings: dict[str, object], listener: sockets.sock
         )
         if asked:
             child.terminate()
+        elif ready:
+            ready()
         listener.close()  # what nbdkit does not accept any more shall be refused
         status = child.wait()
     finally:
+        if child is not None and child.poll() is None:
+            child.terminate()  # an error of ``ready`` is on its way
+            child.wait()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         os.close(told)
         if not asked:
             os.close(end)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     # A signal that comes before nbdkit handles it ends it: nobody was connected, and nothing is lost.
     return 0 if status < 0 and -status in asked else 128 - status if status < 0 else status

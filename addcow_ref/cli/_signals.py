@@ -66,15 +66,6 @@ class _Signals:
         finally:
             self._waiting = False
 
-    def obey_at_once(self) -> None:
-        """Let a signal end the command wherever it is: no code of the engine will run any more.
-
-        Raises:
-            SystemExit: one came before; with its status.
-        """
-        self._waiting = True
-        self.obey()
-
     def _note(self, number: int, _frame: object) -> None:
         self.first = self.first or number
         if self._waiting:

@@ -52,9 +52,7 @@ runs until it gets SIGINT or SIGTERM, and flushes the image then. Without
     "--threads",
     metavar="N",
     type=click.IntRange(min=1),
-    default=16,
-    show_default=True,
-    help="Requests that are served at a time.",
+    help="Requests that are served at a time; a slow disk may want more than are by default.",
 )
 @revision_option()
 @confine_option
@@ -65,7 +63,7 @@ def command(
     port: int | None,
     address: str,
     read_only: bool,
-    threads: int,
+    threads: int | None,
     revision: Revision | None,
     confine: bytes | None,
 ) -> int:
@@ -76,9 +74,8 @@ def command(
         raise click.UsageError("--socket and --port exclude each other")
 
     def announce(uri: str) -> None:
+        SIGNALS.obey()  # one that came before they went on to nbdkit, as they do now
         tell(f"Serving {printable(image)} at {uri}")
-        # The image is closed again, and nbdkit, to whom signals will go on, does not run yet.
-        SIGNALS.obey_at_once()
 
     with about(image):
         return serve(
@@ -89,6 +86,6 @@ def command(
             read_only=read_only,
             revision=revision,
             confine=confine,
-            threads=threads,
             announce=announce,
+            **({"threads": threads} if threads else {}),
         )

@@ -177,7 +177,7 @@ def test_serve_passes_on_what_it_is_told(disk, monkeypatch):
     options = ["--port", 0, "--address", "::1", "-r", "--threads", 3, "--revision", "v10", "--confine", "."]
     assert img("serve", *options, disk) == (7, f"Serving {disk} at nbd://here\n", "")
     assert img("serve", "--socket", b"s\xff", disk).status == 7
-    common = {"revision": None, "confine": None, "threads": 16, "read_only": False, "address": "127.0.0.1"}
+    common = {"revision": None, "confine": None, "read_only": False, "address": "127.0.0.1"}
     assert calls == [
         (
             disk.encode(),

@@ -124,8 +124,8 @@ def test_a_second_signal_does_not_reach_what_is_done_on_the_way_out(watched):
 
 def test_serve_ends_by_a_signal_that_comes_before_nbdkit_runs(disk, watched, monkeypatch):
     def serve(*_, announce, **__):
-        announce("nbd://here")
         os.kill(os.getpid(), signal.SIGTERM)
+        announce("nbd://here")
         raise AssertionError("serves")
 
     monkeypatch.setattr("addcow_ref.serve.serve", serve)
