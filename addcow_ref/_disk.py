@@ -29,14 +29,14 @@ succeeds proves nothing. After one, the disk refuses to write and to flush until
 from __future__ import annotations
 
 from contextlib import ExitStack
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING
 
 from addcow_ref._bitmap import PAGE_BITS, Bitmap
 from addcow_ref._serial import Gate, UnitLocks
 from addcow_ref._zero import fill_zeroes, is_zero
 from addcow_spec.errors import StorageError, UsageError
-from addcow_spec.geometry import Geometry, ceil_div, round_up
+from addcow_spec.geometry import CLUSTER_SIZE, Geometry, ceil_div, round_up
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ if TYPE_CHECKING:
 __all__ = ["Disk"]
 
 _CLOSED = -1
+
+
+class _Scratch(local):
+    """Room for a unit that is completed, for each thread: asking for it anew takes longer than filling it."""
+
+    def __init__(self) -> None:
+        self.unit = memoryview(bytearray(CLUSTER_SIZE))
 
 
 class Disk:
@@ -78,6 +85,7 @@ class Disk:
         self.gate = Gate()
         self.locks = UnitLocks()
         self._flushing = Lock()
+        self._scratch = _Scratch()
         self._failure: StorageError | None = None
         self.adopt(geometry)
 
@@ -241,7 +249,7 @@ class Disk:
         start, limit = offset // unit * unit, min(round_up(end, unit), self.size)
         head = start < offset and not self.bitmap.is_set(start // unit, start // unit + 1)
         if limit - start <= unit and head:
-            whole = memoryview(bytearray(limit - start))
+            whole = self._scratch.unit[: limit - start]
             self.read_below(start, whole)
             return whole[: offset - start], whole[end - start :]
         tail = end < limit and not self.bitmap.is_set(end // unit, end // unit + 1)
