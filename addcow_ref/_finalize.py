@@ -58,9 +58,7 @@ def finalize_image(
     with open_image(path, writable=remove, revision=revision, confine=confine) as image:
         clear = image.units - image.allocated_units()
         if clear:
-            message = (
-                f"{printable(path)}: {clear} of {image.units} units are not in the image file; stream first"
-            )
+            message = f"{printable(path)}: {clear} of {image.units} units are not in the image file"
             raise UsageError(message, rule="ACW-BMP-004")
         _compare(image, progress)
         image.flush()

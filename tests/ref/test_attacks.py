@@ -48,13 +48,14 @@ def test_stream_takes_no_lost_backing_data_for_zeros(files):
     assert max(files.bits(), default=0) < 16
 
 
+@pytest.mark.parametrize("length", [0, CLUSTER, 4 * CLUSTER - 1])
 @pytest.mark.parametrize("name", [b"img", b"base"])
-def test_extents_call_no_lost_data_zeros(files, name):
+def test_extents_call_no_lost_data_zeros(files, name, length):
     files.create(4 * CLUSTER, noise(4 * CLUSTER))
     with files.open() as disk:
         if name == b"img":
             disk.write(0, noise(4 * CLUSTER, 2))
-        os.truncate(files.path(name), CLUSTER)
+        os.truncate(files.path(name), length)
         with pytest.raises(StorageError):
             list(disk.extents())
 
@@ -92,9 +93,10 @@ def test_finalize_removes_only_the_file_that_it_has_proven(image, home):
     assert sorted(os.listdir(home)) == ["img", "old", "other", "x"]
 
 
-def test_create_replaces_no_image_that_is_written(image, home):
+@pytest.mark.parametrize("writable", [True, False])
+def test_create_replaces_no_image_that_is_in_use(image, home, writable):
     (home / "other").write_bytes(bytes(CLUSTER))
-    with open_image(image, writable=True), pytest.raises(ImageInUse):
+    with open_image(image, writable=writable), pytest.raises(ImageInUse):
         create_image(image, "other", overwrite=True)
 
 

@@ -391,3 +391,10 @@ def test_count_reads_much_at_once():
     assert made.bitmap.count() == 600 * PAGE_BITS
     assert made.plan.calls[Operation.READ, b"x"] == 3
     assert len(made.bitmap.pages) <= 4
+
+
+def test_bits_are_looked_at_beyond_a_page():
+    fixture = Fixture(2 * PAGE_BITS)
+    fixture.bitmap.set(PAGE_BITS - 5, PAGE_BITS + 5)
+    assert fixture.bitmap.is_set(PAGE_BITS - 5, PAGE_BITS + 5)
+    assert not fixture.bitmap.is_set(PAGE_BITS - 5, PAGE_BITS + 6)

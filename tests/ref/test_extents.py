@@ -19,7 +19,7 @@ from addcow_spec.model import Revision
 from tests.ref import qcow2_images
 from tests.ref.qcow2_images import assert_covers
 from tests.ref.qcow2_images import content as words
-from tests.ref.scenes import CLUSTER, UNIT, Scene
+from tests.ref.scenes import CLUSTER, SECTOR, UNIT, Scene
 
 content = lru_cache(64)(words)
 
@@ -232,3 +232,15 @@ def test_as_qemu_maps_raw_files(files):
         file.seek(4096)
         file.write(b"\xff")
     assert mapped(0) == qemu[b"img"]
+
+
+def test_a_disk_that_shrinks_meanwhile_ends_the_extents(scene):
+    scene.create(4000 * SECTOR, revision=Revision.V6)
+    with scene.open() as image:
+        for unit in range(0, 4000, 2):
+            image.write(unit * SECTOR, b"\xee" * SECTOR)
+        extents = image.extents()
+        first = next(extents)
+        image.resize(2000 * SECTOR)
+        found = [first, *extents]
+    assert sum(extent.length for extent in found) == 2000 * SECTOR

@@ -182,3 +182,33 @@ def test_power_may_fail_after_a_failed_step(memory, old, new):
                 check_after_crash(disk, files, size, target, undone=undone)
             if faults[0].times:
                 break
+
+
+# -- undoing fails as well
+
+
+def test_the_error_is_that_of_the_step_and_not_of_undoing_it(scene):
+    scene.create(3 * CLUSTER)
+    image, plan = scene.faulty()
+    plan.arm(Operation.SYNC, name=b"img", after=1)
+    with pytest.raises(StorageError) as failed:
+        image.resize(9 * CLUSTER)
+    assert isinstance(failed.value.__cause__, OSError)
+    with pytest.raises(StorageError):
+        image.close()
+
+
+def test_what_cannot_be_undone_takes_no_more_writes(scene):
+    scene.create(3 * CLUSTER)
+    image, plan = scene.faulty()
+    plan.arm(Operation.TRUNCATE, name=b"img", times=2)
+    with pytest.raises(StorageError):
+        image.resize(9 * CLUSTER)
+    plan.disarm()
+    with pytest.raises(StorageError):
+        image.write(0, b"\xee")
+    assert image.read(0, 1) == b"\0"
+    with pytest.raises(StorageError):
+        image.close()
+    with scene.open() as again:
+        again.write(0, b"\xee")
