@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from addcow_ref._chain import Options, check_chain, open_named
 from addcow_ref._file_storage import FileStorage
+from addcow_ref._header import LAST_NAME_OFFSET, LONGEST_NAME
 from addcow_ref._resize import check_size
 from addcow_spec.codec import build_header
 from addcow_spec.errors import BackingChainError, StorageError, UsageError
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["create_image", "sync_directory"]
 
 _LONGEST_OLD_NAME = 1024
-_LONGEST_NAME = 4059
-_LAST_NAME_OFFSET = 4094
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -91,7 +90,7 @@ def _check_names(names: tuple[bytes, bytes], backing_format: str | None, revisio
         raise UsageError("an image file is needed", rule="ACW-NAM-006")
     if b"\0" in names[0] + names[1]:
         raise UsageError("a name holds a NUL byte", rule="ACW-NAM-007")
-    longest = _LONGEST_NAME if revision is Revision.V10 else _LONGEST_OLD_NAME
+    longest = LONGEST_NAME if revision is Revision.V10 else _LONGEST_OLD_NAME
     if max(map(len, names)) > longest or (revision is Revision.V10 and not _have_room(*names)):
         raise UsageError(f"the names are too long for {revision}", rule="ACW-NAM-003")
 
@@ -99,7 +98,7 @@ def _check_names(names: tuple[bytes, bytes], backing_format: str | None, revisio
 def _have_room(image: bytes, backing: bytes) -> bool:
     """Whether the reserved field of v10 has room for both names, one after the other."""
     start = HeaderV10.RESERVED_OFFSET + len(image)
-    return start + len(backing) <= HeaderV10.LENGTH and (not backing or start <= _LAST_NAME_OFFSET)
+    return start + len(backing) <= HeaderV10.LENGTH and (not backing or start <= LAST_NAME_OFFSET)
 
 
 def _header(names: tuple[bytes, bytes], backing_format: str | None, revision: Revision, size: int) -> Header:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from addcow_ref._judge import Judge
     from addcow_ref.storage import Storage
 
-__all__ = ["judge_bitmap", "read_header", "usable_name"]
+__all__ = ["LAST_NAME_OFFSET", "LONGEST_NAME", "judge_bitmap", "read_header", "usable_name"]
 
 _LONGEST_HEADER = max(HEADER_LENGTH.values())
 _SIZE_SPAN = Span(2060, 8)
 _FEATURES_SPAN = Span(28, 8)
-_LAST_NAME_OFFSET = 4094
-_LONGEST_NAME = 4059
+LAST_NAME_OFFSET = 4094
+LONGEST_NAME = 4059
 
 
 class _Fault(NamedTuple):
@@ -170,9 +170,9 @@ def _place_faults(span: Span, role: Role, where: Span) -> Iterator[_Fault]:
     if span.offset < HeaderV10.RESERVED_OFFSET or span.end > HeaderV10.LENGTH:
         yield _Fault("ACW-NAM-001", f"{what} does not lie in the reserved field", where, field)
         return
-    if span.offset > _LAST_NAME_OFFSET:
-        yield _Fault("ACW-NAM-002", f"{what} starts after {_LAST_NAME_OFFSET}", where, field)
-    if span.length > _LONGEST_NAME:
+    if span.offset > LAST_NAME_OFFSET:
+        yield _Fault("ACW-NAM-002", f"{what} starts after {LAST_NAME_OFFSET}", where, field)
+    if span.length > LONGEST_NAME:
         where = Span(where.offset + 4, 4)
         yield _Fault("ACW-NAM-003", f"{what} is too long", where, f"{role}_filename_size")
 

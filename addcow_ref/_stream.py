@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_ref._extents import below
-from addcow_ref._zero import is_zero
+from addcow_ref._zero import HOLE_GRAIN, is_zero
 from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ _PIECE = 1 << 20
 _ZERO_PIECE = 1 << 30
 # Copied between two flushes: what a stream that is cut off loses at most.
 _FLUSH_EVERY = 64 << 20
-# The least length that a hole is made for: no file system has smaller ones.
-_GRAIN = 4096
 _NAP = 0.1
 
 
@@ -137,7 +135,7 @@ class _Stream:
         self._disk.read_below(start, view)
         self._copied += len(view)
         self._unflushed += len(view)
-        grain = max(self._disk.unit_size, _GRAIN)
+        grain = max(self._disk.unit_size, HOLE_GRAIN)
         pieces = ((at, view[at : at + grain]) for at in range(0, len(view), grain))
         for zero, group in groupby(pieces, lambda piece: is_zero(piece[1])):
             parts = list(group)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["fill_zeroes", "is_zero"]
+__all__ = ["HOLE_GRAIN", "fill_zeroes", "is_zero"]
+
+# The least length that a hole is made for, in bytes: no file system has smaller ones.
+HOLE_GRAIN = 4096
 
 _ZEROES = bytes(64 << 10)
 

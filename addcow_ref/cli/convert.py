@@ -13,7 +13,7 @@ import click
 
 from addcow_ref import FileStorage
 from addcow_ref._create import sync_directory
-from addcow_ref._zero import is_zero
+from addcow_ref._zero import HOLE_GRAIN, is_zero
 from addcow_ref.cli._errors import Failure, about
 from addcow_ref.cli._opening import opened_layer
 from addcow_ref.cli._options import (
@@ -48,8 +48,6 @@ or a complete new one. Zeros become holes.
 """
 
 _PIECE = 1 << 20
-# The least length that a hole is made for: no file system has smaller ones.
-_GRAIN = 4096
 
 
 @click.command("convert", epilog=_EPILOG)
@@ -169,7 +167,7 @@ def _copy(layer: Layer, file: FileStorage, progress: Callable[[int, int], None])
 
 
 def _write_data(file: FileStorage, offset: int, piece: memoryview) -> None:
-    grains = ((at, piece[at : at + _GRAIN]) for at in range(0, len(piece), _GRAIN))
+    grains = ((at, piece[at : at + HOLE_GRAIN]) for at in range(0, len(piece), HOLE_GRAIN))
     for zero, group in groupby(grains, lambda grain: is_zero(grain[1])):
         parts = list(group)
         if not zero:
