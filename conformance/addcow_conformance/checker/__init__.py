@@ -6,6 +6,7 @@ It shares no code with the engine, and writes nothing: mending is in
 """
 
 from addcow_conformance.checker._check import CHECKED_RULES, check_image, has_magic
+from addcow_conformance.checker._files import Identity, OpenFailed, OpenFile, Opener, Refusal
 from addcow_conformance.checker._model import (
     BitmapSummary,
     Bucket,
@@ -26,6 +27,11 @@ __all__ = [
     "CheckOptions",
     "FileFormat",
     "HeaderField",
+    "Identity",
+    "OpenFailed",
+    "OpenFile",
+    "Opener",
+    "Refusal",
     "Repair",
     "Report",
     "Verdict",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from addcow_conformance.checker._bitmap import BITMAP_RULES
 from addcow_conformance.checker._disk import DISK_RULES
-from addcow_conformance.checker._files import OpenFailed, Refusal, open_file
+from addcow_conformance.checker._files import OpenFailed, Opener, Refusal, open_file
 from addcow_conformance.checker._model import CheckOptions, Report
 from addcow_conformance.checker._names import NAME_RULES
 from addcow_conformance.checker._qcow2 import MALFORMED_RULES
@@ -29,6 +29,7 @@ def check_image(
     options: CheckOptions | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
+    opener: Opener = open_file,
 ) -> Report:
     """Check the add-cow image at ``path`` with all the files that it names. Changes nothing.
 
@@ -39,12 +40,13 @@ def check_image(
         path: the add-cow file; names in it are relative to the directory of this very path.
         options: how to check.
         progress: told how many bytes of the bitmap are done, and how many there are.
+        opener: opens the files; another one than `open_file` checks files that are on no file system.
     """
     options = options or CheckOptions()
     try:
-        file = open_file(path, allow_block_devices=options.allow_block_devices)
+        file = opener(path, confine=None, allow_block_devices=options.allow_block_devices)
         with file:
-            return Walk(options, progress).run(file)
+            return Walk(options, progress, opener).run(file)
     except (OpenFailed, StorageError) as error:
         return Report(filename=path, profile=options.profile, problem=f"{printable(path)}: {error}")
 

@@ -12,12 +12,12 @@ import os
 import stat
 from enum import StrEnum
 from functools import cache
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from addcow_spec.errors import StorageError
 from addcow_spec.text import printable
 
-__all__ = ["OpenFailed", "OpenFile", "Refusal", "open_file"]
+__all__ = ["Identity", "OpenFailed", "OpenFile", "Opener", "Refusal", "open_file"]
 
 _PSEUDO = ("/proc", "/sys", "/sys/kernel/debug", "/sys/kernel/tracing", "/sys/fs/cgroup")
 _KINDS = {
@@ -140,6 +140,13 @@ class OpenFile:
     def failure(offset: int, error: OSError) -> StorageError:
         """A StorageError that says where reading failed; raise it from ``error``."""
         return StorageError(f"reading at byte {offset} failed: {error.strerror}")
+
+
+class Opener(Protocol):
+    """Opens files for the checker as `open_file` does; raises OpenFailed and StorageError as it does."""
+
+    def __call__(self, path: bytes, *, confine: bytes | None, allow_block_devices: bool) -> OpenFile:
+        """Open ``path`` for reading."""
 
 
 @cache

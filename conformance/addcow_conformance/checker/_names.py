@@ -6,13 +6,14 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from addcow_conformance.checker._files import OpenFailed, OpenFile, Refusal, open_file
+from addcow_conformance.checker._files import OpenFailed, OpenFile, Refusal
 from addcow_conformance.checker._registry import Draft
 from addcow_spec.model import Role, Span
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from addcow_conformance.checker._collector import Collector
+    from addcow_conformance.checker._files import Opener
     from addcow_conformance.checker._model import CheckOptions
 
 __all__ = ["NAME_RULES", "has_protocol", "open_name", "resolve"]
@@ -45,6 +46,7 @@ def open_name(
     at: tuple[int, Span, str],
     options: CheckOptions,
     collector: Collector,
+    opener: Opener,
 ) -> OpenFile | None:
     """Open the file that a stored name leads to, or record why it was not opened.
 
@@ -55,27 +57,28 @@ def open_name(
         at: where the name is: index of the file, span and field.
         options: confinement and block devices.
         collector: takes the finding.
+        opener: opens the file.
     """
     file, span, field = at
     if has_protocol(name):
         collector.add(_REMOTE, file, Draft(span, field, "a local path", printable(name)))
         return None
     try:
-        return open_file(path, confine=options.confine, allow_block_devices=options.allow_block_devices)
+        return opener(path, confine=options.confine, allow_block_devices=options.allow_block_devices)
     except OpenFailed as failed:
         rule = _REFUSALS.get(failed.refusal, _MISSING[role])
         actual = f"{printable(path)}: {failed.detail}"
-        if failed.refusal is Refusal.ABSENT and collector.knows(_WORKING_DIRECTORY) and _opens(name, options):
+        if failed.refusal is Refusal.ABSENT and collector.knows(_WORKING_DIRECTORY) and _opens(name, options, opener):
             rule = _WORKING_DIRECTORY
             actual += "; it would be found from the working directory"
         collector.add(rule, file, Draft(span, field, f"the {role} file", actual))
         return None
 
 
-def _opens(name: bytes, options: CheckOptions) -> bool:
+def _opens(name: bytes, options: CheckOptions, opener: Opener) -> bool:
     """Whether a name leads to a file from the working directory."""
     try:
-        with open_file(name, confine=options.confine, allow_block_devices=options.allow_block_devices):
+        with opener(name, confine=options.confine, allow_block_devices=options.allow_block_devices):
             return True
     except OpenFailed:
         return False

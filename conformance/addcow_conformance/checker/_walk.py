@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from addcow_conformance.checker import _header  # noqa: F401 - registers its judges
 from addcow_conformance.checker._collector import Collector
 from addcow_conformance.checker._disk import judge_disk
+from addcow_conformance.checker._files import open_file
 from addcow_conformance.checker._layers import (
     Layer,
     Reference,
@@ -35,7 +36,7 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from addcow_conformance.checker._files import Identity, OpenFile
+    from addcow_conformance.checker._files import Identity, Opener, OpenFile
     from addcow_conformance.checker._model import CheckOptions
 
 __all__ = ["CHAIN_RULES", "MAX_LAYERS", "Walk"]
@@ -58,11 +59,18 @@ class Walk:
     Args:
         options: how to check.
         progress: told how many bytes of the first file's bitmap are done, and how many there are.
+        opener: opens the files that are named.
     """
 
-    def __init__(self, options: CheckOptions, progress: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        options: CheckOptions,
+        progress: Callable[[int, int], None] | None = None,
+        opener: Opener = open_file,
+    ) -> None:
         self._options = options
         self._progress = progress
+        self._opener = opener
         self._collector = Collector(options)
         self._files: list[dict[str, Any]] = []
         self._seen: dict[Identity, int] = {}
@@ -195,7 +203,15 @@ class Walk:
 
     def _open(self, layer: Layer, name: bytes, role: Role, at: tuple[int, Span, str]) -> OpenFile | None:
         path = resolve(name, layer.file.path)
-        file = open_name(name, role=role, path=path, at=at, options=self._options, collector=self._collector)
+        file = open_name(
+            name,
+            role=role,
+            path=path,
+            at=at,
+            options=self._options,
+            collector=self._collector,
+            opener=self._opener,
+        )
         if file is None:
             remote = has_protocol(name)
             kind = FileFormat.REMOTE if remote else FileFormat.UNAVAILABLE
