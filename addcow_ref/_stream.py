@@ -70,6 +70,8 @@ class _Stream:
 
     def run(self) -> bool:
         disk = self._disk
+        with disk.gate:
+            disk.check_writable()  # however soon it is stopped
         unit = 0
         while not self._stop():
             with disk.gate:

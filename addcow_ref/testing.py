@@ -31,12 +31,13 @@ __all__ = [
     "RecordingStorage",
     "SyncEvent",
     "TruncateEvent",
+    "Wrapper",
     "WriteEvent",
     "ZeroesEvent",
 ]
 
 
-class _Wrapper:
+class Wrapper:
     """A storage that passes everything on."""
 
     def __init__(self, storage: Storage) -> None:
@@ -104,15 +105,15 @@ class Fault:
     """Calls that fail.
 
     Attributes:
-        operation: calls of this kind.
+        operation: calls of this kind, None for all kinds.
         name: of files whose path ends in this component; None for all. For OPEN, of the file to be opened.
         after: how many calls pass first; counted down as they do.
         times: how many fail then, None for all; counted down as well.
         code: errno of the failure.
-        partial: how many bytes of a READ, WRITE or ZEROES are done before it fails.
+        partial: how many bytes of a READ, WRITE or ZEROES are done before it fails; see `FaultPlan.grain`.
     """
 
-    operation: Operation
+    operation: Operation | None
     name: bytes | None = None
     after: int = 0
     times: int | None = None
@@ -121,7 +122,7 @@ class Fault:
 
     def strikes(self, operation: Operation, name: bytes) -> bool:
         """Whether a call fails, which is counted."""
-        if operation is not self.operation or self.name not in {None, name} or self.times == 0:
+        if self.operation not in {None, operation} or self.name not in {None, name} or self.times == 0:
             return False
         if self.after:
             self.after -= 1
@@ -138,6 +139,8 @@ class FaultPlan:
         space: bytes that can still be written, over all files and whether or not they lay in a hole before;
             then a write does what fits and fails by ENOSPC. None for no limit.
         lying_sync: whether `sync` returns without having done anything.
+        grain: a call that fails on the way has done its bytes up to a multiple of this in the file; 512 for
+            sectors that are written whole or not at all.
         calls: number of calls so far, by operation and last component of the path; those that failed and
             the syncs that lied included.
     """
@@ -145,13 +148,14 @@ class FaultPlan:
     def __init__(self) -> None:
         self.space: int | None = None
         self.lying_sync = False
+        self.grain = 1
         self.calls: Counter[tuple[Operation, bytes]] = Counter()
         self._faults: list[Fault] = []
         self._lock = Lock()
 
     def arm(
         self,
-        operation: Operation,
+        operation: Operation | None,
         *,
         name: bytes | None = None,
         after: int = 0,
@@ -170,21 +174,27 @@ class FaultPlan:
         with self._lock:
             self._faults = [other for other in self._faults if fault not in {None, other}]
 
-    def judge(self, operation: Operation, path: bytes, length: int = 0) -> tuple[int, OSError | None]:
+    def judge(
+        self, operation: Operation, path: bytes, length: int = 0, *, offset: int = 0
+    ) -> tuple[int, OSError | None]:
         """Count a call, and tell how many of its bytes are done and what fails it then."""
         name = os.path.basename(path)
         with self._lock:
             self.calls[operation, name] += 1
             for fault in self._faults:
                 if fault.strikes(operation, name):
-                    return self._spend(operation, min(fault.partial, length)), _os_error(fault.code)
-            done = self._spend(operation, length)
+                    part = self._whole(offset, min(fault.partial, length))
+                    return self._spend(operation, offset, part), _os_error(fault.code)
+            done = self._spend(operation, offset, length)
             return done, None if done == length else _os_error(errno.ENOSPC)
 
-    def _spend(self, operation: Operation, length: int) -> int:
+    def _whole(self, offset: int, length: int) -> int:
+        return max((offset + length) // self.grain * self.grain - offset, 0)
+
+    def _spend(self, operation: Operation, offset: int, length: int) -> int:
         if self.space is None or operation is not Operation.WRITE:
             return length
-        done = min(length, self.space)
+        done = length if length <= self.space else self._whole(offset, self.space)
         self.space -= done
         return done
 
@@ -193,7 +203,7 @@ def _os_error(code: int) -> OSError:
     return OSError(code, os.strerror(code))
 
 
-class FaultyStorage(_Wrapper):
+class FaultyStorage(Wrapper):
     """A storage that fails as planned, by the errors that a `FileStorage` would raise.
 
     Args:
@@ -226,7 +236,7 @@ class FaultyStorage(_Wrapper):
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
         """See `Storage.read_into`."""
         view = memoryview(buffer).cast("B")
-        done, error = self.plan.judge(Operation.READ, self.path, len(view))
+        done, error = self.plan.judge(Operation.READ, self.path, len(view), offset=offset)
         if done or not error:
             super().read_into(offset, view[:done])
         self._raise(Operation.READ, error)
@@ -244,13 +254,13 @@ class FaultyStorage(_Wrapper):
     def write(self, offset: int, *buffers: ReadableBuffer) -> None:
         """See `Storage.write`."""
         length = sum(map(len, buffers))
-        done, error = self.plan.judge(Operation.WRITE, self.path, length)
+        done, error = self.plan.judge(Operation.WRITE, self.path, length, offset=offset)
         self.storage.write(offset, *(buffers if done == length else _head(buffers, done)))
         self._raise(Operation.WRITE, error)
 
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """See `Storage.write_zeroes`."""
-        done, error = self.plan.judge(Operation.ZEROES, self.path, length)
+        done, error = self.plan.judge(Operation.ZEROES, self.path, length, offset=offset)
         self.storage.write_zeroes(offset, done, unmap=unmap)
         self._raise(Operation.ZEROES, error)
 
@@ -318,7 +328,7 @@ class SyncEvent:
 Event: TypeAlias = WriteEvent | ZeroesEvent | TruncateEvent | SyncEvent
 
 
-class RecordingStorage(_Wrapper):
+class RecordingStorage(Wrapper):
     """A storage that logs whatever changes a file, and its syncs.
 
     The log's order is the order in which things were done, over all files of one `RecordingStorage` and those

@@ -6,7 +6,7 @@ It shares no code with the engine, and writes nothing: mending is in
 """
 
 from addcow_conformance.checker._check import CHECKED_RULES, check_image, has_magic
-from addcow_conformance.checker._files import Identity, OpenFailed, OpenFile, Opener, Refusal
+from addcow_conformance.checker._files import Identity, Opener, OpenFailed, OpenFile, Refusal
 from addcow_conformance.checker._model import (
     BitmapSummary,
     Bucket,

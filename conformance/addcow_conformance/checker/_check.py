@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from addcow_conformance.checker._bitmap import BITMAP_RULES
 from addcow_conformance.checker._disk import DISK_RULES
-from addcow_conformance.checker._files import OpenFailed, Opener, Refusal, open_file
+from addcow_conformance.checker._files import Opener, OpenFailed, Refusal, open_file
 from addcow_conformance.checker._model import CheckOptions, Report
 from addcow_conformance.checker._names import NAME_RULES
 from addcow_conformance.checker._qcow2 import MALFORMED_RULES

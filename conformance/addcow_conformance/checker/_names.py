@@ -68,7 +68,11 @@ def open_name(
     except OpenFailed as failed:
         rule = _REFUSALS.get(failed.refusal, _MISSING[role])
         actual = f"{printable(path)}: {failed.detail}"
-        if failed.refusal is Refusal.ABSENT and collector.knows(_WORKING_DIRECTORY) and _opens(name, options, opener):
+        if (
+            failed.refusal is Refusal.ABSENT
+            and collector.knows(_WORKING_DIRECTORY)
+            and _opens(name, options, opener)
+        ):
             rule = _WORKING_DIRECTORY
             actual += "; it would be found from the working directory"
         collector.add(rule, file, Draft(span, field, f"the {role} file", actual))

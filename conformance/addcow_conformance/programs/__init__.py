@@ -1,0 +1,54 @@
+"""Programs of operations: a disk and what is done to it, run on an implementation beside an oracle."""
+
+from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program
+from addcow_conformance.programs._program import (
+    Backing,
+    BackingKind,
+    Disk,
+    Fault,
+    Flush,
+    Kill,
+    Operation,
+    PowerLoss,
+    Program,
+    Race,
+    Read,
+    Reopen,
+    Request,
+    Resize,
+    StorageKind,
+    Stream,
+    Via,
+    Write,
+    Zeroes,
+)
+from addcow_conformance.programs._session import Result, Session
+from addcow_conformance.programs._violation import Violation
+
+__all__ = [
+    "LARGEST_FILE",
+    "Backing",
+    "BackingKind",
+    "Disk",
+    "Fault",
+    "Flush",
+    "Kill",
+    "Operation",
+    "PowerLoss",
+    "Program",
+    "Race",
+    "Read",
+    "Reopen",
+    "Request",
+    "Resize",
+    "Result",
+    "Session",
+    "StorageKind",
+    "Stream",
+    "Via",
+    "Violation",
+    "Write",
+    "Zeroes",
+    "dump_program",
+    "load_program",
+]

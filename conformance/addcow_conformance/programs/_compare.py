@@ -1,0 +1,152 @@
+"""Everything that must hold between two operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from addcow_conformance.programs._files import IMAGE, RAW
+from addcow_conformance.programs._program import Flush, Kill, Operation, Read, Reopen, Resize, Write, Zeroes
+from addcow_conformance.programs._violation import Violation
+from addcow_spec.geometry import Geometry
+from addcow_spec.rules import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from addcow_conformance.programs._session import Result, Session
+    from addcow_conformance.targets import Image
+    from addcow_spec.model import Revision
+
+__all__ = ["bits_set", "compare"]
+
+# A disk of this size or less is read whole; of a larger one the windows that something happened in.
+_WHOLE = 4 << 20
+_WINDOW = 64 << 10
+
+
+def compare(
+    session: Session, rule: str, operation: Operation | None = None, result: Result | None = None
+) -> None:
+    """Compare the image with what it must be.
+
+    Args:
+        session: the image, and the oracle.
+        rule: the rule that is broken where nothing tells more.
+        operation: what was done last, None after creating.
+        result: what became of it.
+
+    Raises:
+        Violation: the first difference.
+    """
+    if result:
+        _compare_changes(session, operation, result)
+    for name, data in session.backing.files.items():
+        if session.files.get(name) != data:
+            raise Violation("ACW-DYN-004", f"the bytes of {name.decode()} have changed")
+    image = session.image
+    if image is None:
+        return
+    if image.size != session.oracle.size:
+        raise Violation("ACW-DYN-011", f"the size is {image.size}, and not {session.oracle.size}")
+    _compare_bytes(session, image, rule, operation)
+    _compare_units(session, image)
+    flushing = isinstance(operation, Flush | Reopen) or (
+        isinstance(operation, Resize) and result is not None and result.changes
+    )
+    flushed = result is None or (flushing and result.outcome == "done")
+    if flushed and session.writable:
+        _compare_files(session)
+
+
+def _compare_changes(session: Session, operation: Operation | None, result: Result) -> None:
+    """What was written to the files at all."""
+    closing = isinstance(operation, Reopen | Kill)
+    for change in result.changes:
+        if change.name in session.backing.files:
+            raise Violation("ACW-DYN-004", f"a backing file is written: {change}")
+        if isinstance(operation, Read) or not (session.writable or closing):
+            if change.operation == "sync":
+                continue
+            if isinstance(operation, Read) and session.writable and change.name != RAW:
+                continue  # a page of the bitmap had to leave the cache
+            raise Violation("ACW-DYN-004", f"{operation} writes: {change}")
+
+
+# --- the disk's bytes
+
+
+def _compare_bytes(session: Session, image: Image, rule: str, operation: Operation | None) -> None:
+    for offset, length in _windows(session, operation):
+        data = image.read(offset, length)
+        wrong = session.oracle.see(offset, data)
+        if wrong is None:
+            continue
+        if isinstance(operation, Write | Zeroes) and 0 <= wrong - operation.offset < operation.length:
+            rule = "ACW-DYN-001"
+        expected = session.oracle.read(wrong, 8).hex(" ")
+        found = data[wrong - offset : wrong - offset + 8].hex(" ")
+        raise Violation(rule, f"bytes from {wrong} on are {found}, and not {expected}")
+
+
+def _windows(session: Session, operation: Operation | None) -> Iterator[tuple[int, int]]:
+    size = session.oracle.size
+    if size <= _WHOLE:
+        yield 0, size
+        return
+    if isinstance(operation, Write | Zeroes):
+        first, last = operation.offset // _WINDOW, (operation.offset + operation.length) // _WINDOW
+        session.touched |= {first, last}
+    ends = {0, len(session.backing.data) // _WINDOW, (size - 1) // _WINDOW}
+    for window in sorted(session.touched | ends):
+        start = window * _WINDOW
+        if start < size:
+            yield start, min(_WINDOW, size - start)
+
+
+# --- the bitmap
+
+
+def _compare_units(session: Session, image: Image) -> None:
+    """Extents: complete, in order, true about zeros, and allocated where the oracle wants it."""
+    oracle, found, at = session.oracle, set[int](), 0
+    for extent in image.extents():
+        if extent.start != at or extent.length < 1:
+            raise Violation(
+                "ACW-DYN-001", f"an extent starts at {extent.start}, and the one before ends at {at}"
+            )
+        at += extent.length
+        if extent.present and extent.depth == 0:
+            found |= oracle.units(extent.start, extent.length)
+        if extent.zero and any(oracle.read(extent.start, min(extent.length, _WHOLE))):
+            raise Violation("ACW-DYN-001", f"the extent at {extent.start} is said to be zeros")
+    if at != oracle.size:
+        raise Violation("ACW-DYN-001", f"the extents end at {at}, and the disk at {oracle.size}")
+    _judge_units(session, found, "in the extents")
+
+
+def _judge_units(session: Session, found: set[int], where: str) -> None:
+    wrong = session.oracle.see_units(found)
+    if wrong:
+        unit = min(wrong)
+        state = "set" if unit in found else "clear"
+        raise Violation("ACW-DYN-002", f"unit {unit} is {state} {where}; {len(wrong)} units are wrong")
+
+
+def _compare_files(session: Session) -> None:
+    """After a flush: the bits on disk, and what the checker says."""
+    file = session.files.get(IMAGE)
+    _judge_units(session, bits_set(file, session.disk.revision, session.oracle.size), "in the file")
+    report = session.files.check(session.disk.revision)
+    if report.problem:
+        raise Violation("ACW-DYN-005", f"the checker: {report.problem}")
+    for finding in report.findings:
+        if report.severity(finding) is not Severity.NOTE and finding.rule not in session.warnings:
+            raise Violation(finding.rule, f"the checker: {finding}")
+
+
+def bits_set(file: bytes, revision: Revision, size: int) -> set[int]:
+    """The units whose bits are set in the bytes of an add-cow file."""
+    geometry = Geometry(revision, size)
+    bitmap = file[geometry.bitmap_offset : geometry.bitmap_end]
+    held = ((at, byte) for at, byte in enumerate(bitmap) if byte)
+    return {at * 8 + bit for at, byte in held for bit in range(8) if byte >> bit & 1}

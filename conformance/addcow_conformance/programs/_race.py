@@ -1,0 +1,139 @@
+"""Two requests at once, in an order that is the same each time (ACW-DYN-006).
+
+The first request runs in a thread of its own, and waits before one of its storage calls. The second runs
+meanwhile: to its end, or until it waits for the first in turn, and then the first goes on.
+"""
+
+from __future__ import annotations
+
+from threading import Event, Thread, current_thread
+from typing import TYPE_CHECKING, Any
+
+from addcow_conformance.oracle import Outcome
+from addcow_conformance.programs._program import Flush, Race, Read, Request, Stream, Write, Zeroes
+from addcow_conformance.programs._requests import data_of, perform, tell
+from addcow_conformance.programs._violation import Violation
+from addcow_spec.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from addcow_conformance.programs._session import Session
+
+__all__ = ["race"]
+
+# Seconds after which a request counts as waiting for the other, and after which it hangs.
+_WAITING, _HANGING = 0.02, 30
+
+_RULE = "ACW-DYN-006"
+
+
+class _Runner:
+    """A request in a thread."""
+
+    def __init__(self, session: Session, request: Request) -> None:
+        self.request = request
+        self.result: Any = None
+        self.ended = Event()
+        self._session = session
+        self.thread = Thread(target=self._run, daemon=True)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a fault of the storage ended it."""
+        return isinstance(self.result, StorageError)
+
+    def _run(self) -> None:
+        try:
+            self.result = self._session.attempt(_RULE, lambda image: perform(image, self.request))
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
+            self.result = error
+        finally:
+            self.ended.set()
+
+
+def race(session: Session, operation: Race) -> str:
+    """Make both requests; see `Race`.
+
+    Raises:
+        Violation: one was refused, hangs, or shows bytes that none of them can have left.
+    """
+    first, second = _Runner(session, operation.first), _Runner(session, operation.second)
+    _run_both(session, first, second, operation.pause)
+    for runner in (first, second):
+        if isinstance(runner.result, Violation):
+            raise runner.result
+        if isinstance(runner.result, Exception) and not isinstance(runner.result, StorageError | UsageError):
+            raise runner.result
+    return _judge(session, first, second)
+
+
+def _run_both(session: Session, first: _Runner, second: _Runner, pause: int) -> None:
+    paused, go_on = Event(), Event()
+    calls = 0
+
+    def hook() -> None:
+        nonlocal calls
+        if current_thread() is first.thread:
+            calls += 1
+            if calls == pause + 1:
+                paused.set()
+                go_on.wait(_HANGING)
+
+    session.watch.hook = hook
+    try:
+        first.thread.start()
+        while not (paused.is_set() or first.ended.is_set()):
+            paused.wait(0.001)
+        second.thread.start()
+        second.ended.wait(_HANGING if first.ended.is_set() else _WAITING)
+        go_on.set()
+        if not (first.ended.wait(_HANGING) and second.ended.wait(_HANGING)):
+            raise Violation(_RULE, f"{first.request} and {second.request} wait for each other")
+    finally:
+        session.watch.hook = None
+
+
+def _judge(session: Session, first: _Runner, second: _Runner) -> str:
+    """Compare what was read, and tell the oracle what was done."""
+    _judge_refusal(session, first)
+    _judge_refusal(session, second)
+    _judge_read(session, first, second)
+    _judge_read(session, second, first)
+    # A flush owes nothing to what was under way.
+    for runner in sorted((first, second), key=lambda runner: not isinstance(runner.request, Flush)):
+        if not isinstance(runner.result, UsageError):
+            cut = isinstance(runner.request, Stream) and runner.result is not True
+            tell(session.oracle, runner.request, failed=cut or runner.failed)
+    _tell_overlap(session, first, second)
+    return "failed" if first.failed or second.failed else "done"
+
+
+def _judge_refusal(session: Session, runner: _Runner) -> None:
+    request = runner.request
+    end = request.offset + request.length if isinstance(request, Read | Write | Zeroes) else 0
+    refuse = end > session.oracle.size or not (session.writable or isinstance(request, Read | Flush))
+    if not runner.failed and isinstance(runner.result, UsageError) != refuse:
+        raise Violation(_RULE, f"{request} is {'not refused' if refuse else f'refused: {runner.result}'}")
+
+
+def _judge_read(session: Session, runner: _Runner, other: _Runner) -> None:
+    """A read may show the other's bytes or not, each sector by itself."""
+    if isinstance(runner.request, Read) and isinstance(runner.result, bytes):
+        either = session.oracle.copy()
+        if isinstance(other.request, Write | Zeroes) and not isinstance(other.result, UsageError):
+            tell(either, other.request, failed=True)
+        if either.see(runner.request.offset, runner.result) is not None:
+            raise Violation(_RULE, f"{runner.request} shows bytes that were never there")
+
+
+def _tell_overlap(session: Session, first: _Runner, second: _Runner) -> None:
+    """Where both write a sector, the first may be the last to do so."""
+    one, two = first.request, second.request
+    if not (isinstance(one, Write | Zeroes) and isinstance(two, Write | Zeroes)) or UsageError in {
+        type(first.result),
+        type(second.result),
+    }:
+        return
+    start, end = max(one.offset, two.offset), min(one.offset + one.length, two.offset + two.length)
+    if start < end:
+        data = data_of(one)[start - one.offset : end - one.offset]
+        session.oracle.write(start, data, Outcome.FAILED)

@@ -1,0 +1,252 @@
+"""Running a program: each operation is done to the image and to the oracle, and the two are compared.
+
+A session owns the files of one program. Between two operations the image is compared with the oracle in every
+way that there is (`_compare.py`); the first difference is a `Violation`, which names the rule that is broken.
+An operation may fail where a storage call was made to fail, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from addcow_conformance.oracle import Oracle
+from addcow_conformance.programs._backing import BackingFiles, make_backing
+from addcow_conformance.programs._compare import compare
+from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
+from addcow_conformance.programs._program import BackingKind, Disk, Fault, Kill, Operation, Reopen, Via
+from addcow_conformance.programs._steps import RULES, STEPS
+from addcow_conformance.programs._violation import Violation
+from addcow_conformance.programs._watch import Call, Watch, WatchedStorage
+from addcow_ref.testing import Fault as ArmedFault
+from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
+from addcow_spec.errors import ImageError, StorageError, UsageError
+from addcow_spec.geometry import SECTOR_SIZE
+from addcow_spec.model import Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from addcow_conformance.targets import Image, Target
+    from addcow_ref.storage import Storage
+    from addcow_ref.testing import Event
+
+__all__ = ["Result", "Session"]
+
+# Beyond this an image file is a hole, whatever its fill.
+_FILLED = 64 << 20
+
+
+class Result(NamedTuple):
+    """What became of an operation.
+
+    Attributes:
+        outcome: ``done``, ``failed`` by a fault, ``refused`` as it should be, or ``skipped``, as no image is
+            open.
+        changes: storage calls that change files, and syncs.
+        struck: whether a storage call was made to fail.
+    """
+
+    outcome: str
+    changes: tuple[Call, ...] = ()
+    struck: bool = False
+
+
+class Session:
+    """A disk of an implementation, and what it must be.
+
+    Args:
+        disk: the image to create.
+        target: the implementation.
+        directory: an empty directory for the files; None to keep them in memory.
+        log: takes what is written to the files, from the image's creation on; None for no log.
+
+    Attributes:
+        oracle: what the disk must be.
+        image: the opened image; None where opening failed, or a disk of this size cannot be.
+        writable: whether it was opened for writing.
+        files: the files.
+        backing: what is below.
+        watch: what is written to the files.
+        tail: whether a resize that failed may have left bits after the bitmap; the owner of a step sets it.
+
+    Raises:
+        Violation: the image was not created as it must be.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        target: Target,
+        *,
+        directory: str | bytes | None = None,
+        log: list[Event] | None = None,
+    ) -> None:
+        self.disk = disk
+        self.target = target
+        self.files: Files = InMemoryFiles() if directory is None else DirectoryFiles(directory)
+        self.backing = make_backing(disk.backing) if disk.backing else BackingFiles(b"", {}, b"")
+        data = self.backing.data if disk.backing else None
+        self.oracle = Oracle(disk.size, data, disk.unit_size)
+        self.image: Image | None = None
+        self.writable = True
+        self.tail = False
+        self.touched: set[int] = set()
+        self.watch = Watch()
+        self.plan = FaultPlan()
+        self.plan.grain = SECTOR_SIZE
+        self._log = log
+        self._fault: Fault | None = None
+        self._armed: ArmedFault | None = None
+        self._wounded = False
+        self._put_files()
+        self._create()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.image = None
+        self.watch.close_all()
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        """Rules that the checker warns of, whatever an implementation does."""
+        found = set()
+        kind, below = self.disk.backing.kind if self.disk.backing else None, len(self.backing.data)
+        if kind in {BackingKind.QCOW2, BackingKind.CHAIN}:
+            found.add("ACW-CHN-003")
+        odd = [self.oracle.size] if self.disk.revision is Revision.V10 else []
+        if any(size % SECTOR_SIZE for size in (*odd, below if kind is BackingKind.CHAIN else 0)):
+            found.add("ACW-SIZ-004")
+        return frozenset(found | {"ACW-BMP-003"} if self.tail else found)
+
+    # --- making and opening
+
+    def _put_files(self) -> None:
+        for name, data in self.backing.files.items():
+            self.files.create(name, data).close()
+        filled = self.disk.fill and self.disk.size <= _FILLED
+        raw = self.files.create(RAW, bytes([self.disk.fill]) * self.disk.size if filled else b"")
+        raw.truncate(self.disk.size)
+        raw.close()
+
+    def _create(self) -> None:
+        backing = self.disk.backing
+        stated = backing and backing.kind is BackingKind.RAW and self.disk.revision is Revision.V10
+        file = self._wrapped(self.files.create(IMAGE))
+        refused = None
+        try:
+            self.target.create_image(
+                file,
+                RAW,
+                backing_file=self.backing.name or None,
+                backing_format="raw" if stated else None,
+                revision=self.disk.revision,
+            )
+        except UsageError as error:
+            refused = error
+        except (ImageError, StorageError) as error:
+            raise Violation("ACW-DYN-010", f"creating fails: {error}") from error
+        length = file.length()
+        file.close()
+        if self.odd(self.disk.size) != (refused is not None):
+            raise Violation(
+                "ACW-DYN-010", f"creating is refused: {refused}" if refused else "an odd size is taken"
+            )
+        if refused is None:
+            self.open(writable=True)
+            compare(self, "ACW-DYN-010")
+        elif refused.rule != "ACW-SIZ-007" or length:
+            raise Violation("ACW-DYN-010", f"refused by {refused.rule or 'no rule'}, {length} bytes are left")
+
+    def odd(self, size: int) -> bool:
+        """Whether a disk of the revision cannot have this size (ACW-SIZ-007)."""
+        return self.disk.revision is not Revision.V10 and bool(size % SECTOR_SIZE)
+
+    def _wrapped(self, storage: Storage) -> Storage:
+        faulty = FaultyStorage(WatchedStorage(storage, self.watch), self.plan)
+        return faulty if self._log is None else RecordingStorage(faulty, self._log)
+
+    def open(self, *, writable: bool, via: Via = Via.PATH) -> bool:
+        """Open the image anew; whether it could be, as a fault may keep it from being opened.
+
+        Raises:
+            Violation: it is refused without one (ACW-DYN-009).
+        """
+        self.image, self.writable = None, writable
+        file = self._wrapped(self.files.open(IMAGE, writable=writable, via=via))
+        try:
+            self.image = self.target.open_image(
+                file, writable=writable, revision=self.disk.revision, cache_size=self.disk.cache_size
+            )
+        except (ImageError, StorageError, UsageError) as error:
+            self.watch.close_all()
+            if not self.struck:
+                raise Violation("ACW-DYN-009", f"a sound image is refused: {error}") from error
+            return False
+        self._wounded = False
+        return True
+
+    # --- operations
+
+    def run(self, operations: Iterable[Operation]) -> None:
+        """Do operations one after the other; see `step`."""
+        for operation in operations:
+            self.step(operation)
+
+    def step(self, operation: Operation) -> Result:
+        """Do one operation, and compare.
+
+        Raises:
+            Violation: the image is not what it must be.
+        """
+        if isinstance(operation, Fault):
+            self._fault = operation
+            return Result("done")
+        if self.odd(self.disk.size) or (self.image is None and not isinstance(operation, Reopen | Kill)):
+            return Result("skipped")
+        self.watch.changes.clear()
+        rule = RULES[type(operation)]
+        try:
+            self._arm()
+            outcome = STEPS[type(operation)](self, operation)
+            result = Result(outcome, tuple(self.watch.changes), self.struck)
+        except Violation:
+            raise
+        except Exception as error:
+            raise Violation(rule, f"{type(error).__name__}: {error}") from error
+        finally:
+            self._wounded = self._wounded or self.struck
+            self._armed = self._fault = None
+            self.plan.disarm()
+        compare(self, rule, operation, result)
+        return result
+
+    def _arm(self) -> None:
+        fault = self._fault
+        if fault:
+            code = fault.code if fault.code in errno.errorcode else errno.EIO
+            self._armed = self.plan.arm(None, after=fault.after, times=1, code=code, partial=fault.partial)
+
+    @property
+    def struck(self) -> bool:
+        """Whether the fault that is armed has struck."""
+        return self._armed is not None and self._armed.times == 0
+
+    def attempt(self, rule: str, call: Callable[[Image], Any]) -> Any:  # noqa: ANN401 - the call's own
+        """The result of a request, or the UsageError or StorageError that it ended in.
+
+        Raises:
+            Violation: it failed, and no storage call did since the image was opened.
+        """
+        if self.image is None:
+            raise AssertionError("a step that needs an image was not skipped")
+        try:
+            return call(self.image)
+        except UsageError as error:
+            return error
+        except StorageError as error:
+            if not (self._wounded or self.struck):
+                raise Violation(rule, f"it fails, and no storage call has failed: {error}") from error
+            return error

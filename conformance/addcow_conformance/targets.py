@@ -1,0 +1,122 @@
+"""What an implementation has to offer so that programs can be run on it: two functions, and an image.
+
+The reference engine is such an implementation as it is. The names are those of its public API
+(`addcow_ref.create_image`, `addcow_ref.open_image`, `addcow_ref.Image`), and so are the meanings.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from addcow_spec.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from addcow_ref.storage import Storage
+    from addcow_spec.model import Revision
+
+__all__ = ["REFERENCE", "Extent", "Image", "Target", "load_target"]
+
+REFERENCE = "python:addcow_ref"
+
+_SCHEME = "python:"
+
+
+class Extent(Protocol):
+    """A range of the disk whose bytes come from one place; see `addcow_ref.Extent`."""
+
+    @property
+    def start(self) -> int:
+        """First byte on the disk."""
+
+    @property
+    def length(self) -> int:
+        """Bytes, 1 or more."""
+
+    @property
+    def depth(self) -> int:
+        """Layer that it is allocated in; 0 is the image itself."""
+
+    @property
+    def present(self) -> bool:
+        """Whether any layer has it."""
+
+    @property
+    def zero(self) -> bool:
+        """Whether it is known to read as zeros."""
+
+
+class Image(Protocol):
+    """An opened image.
+
+    Whatever a storage fails at is a StorageError; what makes no sense, such as a range outside the disk or a
+    write to an image that is open for reading, is a UsageError (ACW-DYN-007).
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the disk."""
+
+    def write(self, offset: int, data: bytes, *, fua: bool = False) -> None:
+        """Write; return when it is durable with ``fua``."""
+
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True, fua: bool = False) -> None:
+        """Write zeros, as a hole with ``unmap`` where that can be."""
+
+    def flush(self) -> None:
+        """Make every write that has returned durable (ACW-DYN-005)."""
+
+    def extents(self) -> Iterable[Extent]:
+        """The disk cut up by where its bytes come from."""
+
+    def resize(self, size: int) -> None:
+        """Change the size (ACW-DYN-011)."""
+
+    def stream(self, *, stop: Callable[[], bool] | None = None) -> bool:
+        """Copy what is below until all is copied, or ``stop`` says so (ACW-DYN-012); whether all is."""
+
+    def close(self) -> None:
+        """Flush, and close all files."""
+
+
+class Target(Protocol):
+    """An implementation: a module, or whatever has these functions."""
+
+    def create_image(
+        self,
+        target: Storage,
+        image_file: bytes,
+        *,
+        backing_file: bytes | None,
+        backing_format: Any,  # noqa: ANN401 - "raw" or None
+        revision: Revision,
+    ) -> None:
+        """Make an image in an empty file (ACW-DYN-010)."""
+
+    def open_image(self, target: Storage, *, writable: bool, revision: Revision, cache_size: int) -> Image:
+        """Open an image; the storage is the image's from then on, and so are those it opens."""
+
+
+def load_target(name: str) -> Target:
+    """The implementation of a name such as ``python:addcow_ref``, or ``python:MODULE:ATTRIBUTE``.
+
+    Raises:
+        UsageError: there is none of that name, or it is none.
+    """
+    if not name.startswith(_SCHEME):
+        raise UsageError(f"target {name!a}: python:MODULE or python:MODULE:ATTRIBUTE is wanted")
+    module, _, attribute = name.removeprefix(_SCHEME).partition(":")
+    try:
+        found: Any = import_module(module)
+        found = getattr(found, attribute) if attribute else found
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"target {name!a}: {error}") from error
+    missing = [part for part in ("create_image", "open_image") if not callable(getattr(found, part, None))]
+    if missing:
+        raise UsageError(f"target {name!a} has no {' and no '.join(missing)}")
+    return cast("Target", found)
