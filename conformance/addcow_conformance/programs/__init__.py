@@ -1,5 +1,6 @@
 """Programs of operations: a disk and what is done to it, run on an implementation beside an oracle."""
 
+from addcow_conformance.programs._files import IMAGE, RAW, check_memory
 from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program
 from addcow_conformance.programs._program import (
     Backing,
@@ -22,11 +23,14 @@ from addcow_conformance.programs._program import (
     Write,
     Zeroes,
 )
+from addcow_conformance.programs._requests import tell
 from addcow_conformance.programs._session import Result, Session
 from addcow_conformance.programs._violation import Violation
 
 __all__ = [
+    "IMAGE",
     "LARGEST_FILE",
+    "RAW",
     "Backing",
     "BackingKind",
     "Disk",
@@ -49,6 +53,8 @@ __all__ = [
     "Violation",
     "Write",
     "Zeroes",
+    "check_memory",
     "dump_program",
     "load_program",
+    "tell",
 ]
