@@ -1,0 +1,131 @@
+"""What a loss of power may leave of a disk at one moment, from what an oracle knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from addcow_conformance.oracle import SECTOR, Oracle, Outcome
+from addcow_conformance.programs import Operation, Resize, Stream, Write, Zeroes, tell
+from addcow_spec.model import Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from addcow_conformance.programs import Session
+
+__all__ = ["WHOLE", "WINDOW", "Allowed", "Moment", "before_creation", "during", "settled"]
+
+# A disk of this size or less is compared whole; of a larger one the windows that are named.
+WHOLE = 1 << 20
+WINDOW = 64 << 10
+
+
+class Allowed:
+    """The disks that a loss of power may leave, from one oracle.
+
+    Args:
+        oracle: what is known.
+        windows: the parts of a large disk that are compared: numbers of pieces of 64 KiB.
+
+    Attributes:
+        size: bytes of the disk.
+        windows: offset and length of each part of the disk that is compared.
+    """
+
+    def __init__(self, oracle: Oracle, windows: frozenset[int]) -> None:
+        self.size = oracle.size
+        self.unit_size = oracle.unit_size
+        self.durable_units = frozenset(oracle.durable_units)
+        self.may_be_set = frozenset(oracle.may_be_set)
+        self.windows = self._parts(windows)
+        self._disk = [oracle.read(start, length) for start, length in self.windows]
+        self._values = {at: values.after for at, values in oracle.values().items()}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Allowed) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _parts(self, windows: frozenset[int]) -> list[tuple[int, int]]:
+        if self.size <= WHOLE:
+            return [(0, self.size)]
+        starts = sorted(window * WINDOW for window in windows if window * WINDOW < self.size)
+        return [(start, min(WINDOW, self.size - start)) for start in starts]
+
+    def fault(self, read: Callable[[int, int], bytes], units: set[int]) -> tuple[str, str] | None:
+        """The rule that a disk breaks, and how; None where it may be so.
+
+        Args:
+            read: reads a range of the disk.
+            units: the units whose bits are set.
+        """
+        lost, extra = self.durable_units - units, units - self.may_be_set
+        if lost:
+            return "ACW-DYN-005", f"the bit of unit {min(lost)} was durable, and is clear"
+        if extra:
+            return "ACW-DYN-002", f"the bit of unit {min(extra)} is set, and nothing was written there"
+        for (start, length), expected in zip(self.windows, self._disk, strict=True):
+            wrong = self._wrong(start, read(start, length), expected)
+            if wrong is not None:
+                return "ACW-DYN-005", f"sector {wrong} reads as nothing that was ever written there"
+        return None
+
+    def _wrong(self, start: int, found: bytes, expected: bytes) -> int | None:
+        """The first sector of a window that it cannot be."""
+        if found == expected:
+            return None
+        for at in range(start // SECTOR, -(-(start + len(found)) // SECTOR)):
+            low, high = at * SECTOR - start, (at + 1) * SECTOR - start
+            if found[low:high] != expected[low:high] and found[low:high] not in self._values.get(at, ()):
+                return at
+        return None
+
+
+class Moment(NamedTuple):
+    """What may be found at one moment.
+
+    Attributes:
+        disks: what the disk may be; any of them will do.
+        refusals: rules by which the image may be refused instead; None for any.
+    """
+
+    disks: tuple[Allowed, ...]
+    refusals: frozenset[str] | None = frozenset()
+
+
+def settled(oracle: Oracle, windows: frozenset[int]) -> Moment:
+    """Between two operations."""
+    return Moment((Allowed(oracle, windows),))
+
+
+def before_creation(oracle: Oracle, windows: frozenset[int]) -> Moment:
+    """Until the image's creation has returned: no image, or the right one (ACW-DYN-010)."""
+    return Moment((Allowed(oracle, windows),), None)
+
+
+def during(session: Session, before: Oracle, operation: Operation, windows: frozenset[int]) -> Moment:
+    """While an operation is under way; ``before`` is what was known when it began."""
+    if isinstance(operation, Resize):
+        return _during_resize(session, before, operation.size, windows)
+    oracle = before.copy()
+    if isinstance(operation, Write | Zeroes) and operation.offset + operation.length > oracle.size:
+        return settled(oracle, windows)
+    if isinstance(operation, Write | Zeroes | Stream):
+        tell(oracle, operation, failed=True)
+    return settled(oracle, windows)
+
+
+def _during_resize(session: Session, before: Oracle, size: int, windows: frozenset[int]) -> Moment:
+    """The old size or the new one; what is about to be cut off may read as below already (ACW-DYN-011).
+
+    In v4 and v6 the size is told in two files, and between the two writes it differs (ACW-SIZ-006).
+    """
+    old, new = before.copy(), before.copy()
+    new.resize(size)
+    if size < old.size:
+        below = session.backing.data[size : old.size].ljust(old.size - size, b"\0")
+        old.write(size, below, Outcome.FAILED)
+        old.durable_units &= old.units(0, size)
+    told_twice = session.disk.revision is not Revision.V10
+    refusals = frozenset({"ACW-SIZ-006"} if told_twice else ())
+    return Moment((Allowed(old, windows), Allowed(new, windows)), refusals)

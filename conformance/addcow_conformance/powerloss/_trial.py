@@ -1,0 +1,278 @@
+"""One workload: run on the implementation with its writes recorded, and its last operation cut everywhere.
+
+What a cut in an earlier operation leaves was seen with the shorter workload that ends there: recording the
+same operations gives the same log.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from addcow_conformance.powerloss._allowed import WINDOW, Moment, before_creation, during, settled
+from addcow_conformance.powerloss._history import History
+from addcow_conformance.powerloss._judge import Judge
+from addcow_conformance.powerloss._smallest import smallest
+from addcow_conformance.programs import (
+    IMAGE,
+    RAW,
+    Disk,
+    Operation,
+    PowerLoss,
+    Program,
+    Session,
+    Violation,
+    Write,
+    Zeroes,
+)
+from addcow_spec.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from addcow_conformance.targets import Target
+    from addcow_ref.testing import Event
+
+__all__ = ["Effort", "Found", "Tally", "Trial", "rerun"]
+
+
+class Effort(NamedTuple):
+    """How hard to look at each moment.
+
+    Attributes:
+        bound: up to this many choices of versions all are tried.
+        samples: how many are tried where there are more.
+        seed: of the samples.
+    """
+
+    bound: int = 256
+    samples: int = 48
+    seed: int = 0
+
+
+class Found(NamedTuple):
+    """A violation.
+
+    Attributes:
+        rule: the rule that is broken.
+        detail: how.
+        program: what was done, with the loss of power; it can be run again.
+        order: the writes and syncs in order, and what became of each.
+    """
+
+    rule: str
+    detail: str
+    program: Program
+    order: tuple[str, ...]
+
+
+class Tally(NamedTuple):
+    """What was looked at.
+
+    Attributes:
+        workloads: workloads.
+        moments: moments at which the power was cut.
+        exhausted: those of them at which every choice was tried.
+        states: choices that were tried.
+        distinct: those that gave files that no other choice of the same moment had given.
+    """
+
+    workloads: int = 0
+    moments: int = 0
+    exhausted: int = 0
+    states: int = 0
+    distinct: int = 0
+
+    def plus(self, other: Tally) -> Tally:
+        """The sum of two."""
+        return Tally(*(ours + theirs for ours, theirs in zip(self, other, strict=True)))
+
+
+class _Recording:
+    """A disk of the target, its log, and the history of what was looked at so far."""
+
+    def __init__(self, disk: Disk, target: Target) -> None:
+        self.log: list[Event] = []
+        self.session = Session(disk, target, log=self.log, comparing=False)
+        names = {}
+        for name in (IMAGE, RAW):
+            file = self.session.files.open(name, writable=False)
+            names[file.identity] = name
+            file.close()
+        filled = bytes([disk.fill]) * disk.size if disk.fill else disk.size
+        self.history = History({IMAGE: b"", RAW: filled}, names)
+
+    def advance(self, events: int) -> None:
+        """Take the history to the moment after so many events."""
+        for event in self.log[self.history.events : events]:
+            self.history.add(event)
+
+
+class Trial:
+    """The workloads of one disk on one implementation.
+
+    Args:
+        disk: the disk.
+        target: the implementation.
+        effort: how hard to look.
+        operations: all operations that there may be; they tell which parts of a large disk matter.
+
+    Attributes:
+        tally: what was looked at so far.
+    """
+
+    def __init__(self, disk: Disk, target: Target, effort: Effort, operations: Sequence[Operation]) -> None:
+        self.tally = Tally()
+        self._disk = disk
+        self._target = target
+        self._effort = effort
+        self._windows = _windows(disk, operations)
+        self._judge: Judge | None = None
+
+    def run(self, operations: tuple[Operation, ...]) -> Found | None:
+        """Cut the last of the operations everywhere; without operations, the creation of the image.
+
+        Returns:
+            The first violation.
+        """
+        self.tally = self.tally.plus(Tally(workloads=1))
+        try:
+            recording = _Recording(self._disk, self._target)
+        except Violation as violation:
+            return self._found(violation, ())
+        with recording.session:
+            if not operations:
+                moment = before_creation(recording.session.oracle, self._windows)
+                return self._cut(recording, 0, moment, ())
+            try:
+                start, meanwhile, before = self._advance(recording, operations)
+            except Violation as violation:
+                return self._found(violation, operations)
+            if start == len(recording.log) and before == self._now(recording):
+                return None
+            return self._cut(recording, start, meanwhile, operations)
+
+    def replay(self, operations: tuple[Operation, ...], power_loss: PowerLoss) -> Found | None:
+        """Run the operations, and judge one state of one moment; see `rerun`."""
+        try:
+            recording = _Recording(self._disk, self._target)
+        except Violation as violation:
+            return self._found(violation, ())
+        with recording.session:
+            moment = before_creation(recording.session.oracle, self._windows)
+            for number in range(1, len(operations) + 1):
+                if power_loss.after < len(recording.log):
+                    break
+                try:
+                    _, moment, _ = self._advance(recording, operations[number - 1 : number])
+                except Violation as violation:
+                    return self._found(violation, operations[:number])
+            if power_loss.after > len(recording.log):
+                raise UsageError(f"power loss: there are {len(recording.log)} events")
+            if power_loss.after == len(recording.log):
+                moment = self._now(recording)
+            recording.advance(power_loss.after)
+            state = recording.history.chosen(power_loss)
+            judge = Judge(self._disk, self._target, recording.session.backing.files)
+            found = judge.judge(recording.history, moment, state)
+            if found is None:
+                return None
+            return self._found(found, operations, power_loss, recording.history.tell(power_loss))
+
+    def _advance(
+        self, recording: _Recording, operations: tuple[Operation, ...]
+    ) -> tuple[int, Moment, Moment]:
+        """Do the operations: the events before the last, what may be found during it, and right before it.
+
+        Raises:
+            Violation: the image is not what it must be, without any loss of power.
+        """
+        session = recording.session
+        for operation in operations[:-1]:
+            session.step(operation)
+        start, before, now = len(recording.log), session.oracle.copy(), self._now(recording)
+        session.step(operations[-1])
+        return start, during(session, before, operations[-1], self._windows), now
+
+    def _now(self, recording: _Recording) -> Moment:
+        return settled(recording.session.oracle, self._windows)
+
+    def _cut(
+        self, recording: _Recording, start: int, meanwhile: Moment, operations: tuple[Operation, ...]
+    ) -> Found | None:
+        """Cut the power after each event beyond ``start``, and when the operation has returned."""
+        random = Random(f"{self._effort.seed} {operations}")  # noqa: S311 - draws states to try
+        end = len(recording.log)
+        seen: set[tuple[int, ...]] = set()
+        for events in range(start + 1, end):
+            recording.advance(events)
+            found = self._look(recording, meanwhile, operations, seen, random)
+            if found:
+                return found
+        recording.advance(end)
+        return self._look(recording, self._now(recording), operations, set(), random)
+
+    def _look(
+        self,
+        recording: _Recording,
+        moment: Moment,
+        operations: tuple[Operation, ...],
+        seen: set[tuple[int, ...]],
+        random: Random,
+    ) -> Found | None:
+        history, effort = recording.history, self._effort
+        backing = recording.session.backing.files
+        self._judge = self._judge or Judge(self._disk, self._target, backing)
+        judge = partial(self._judge.judge, history, moment)
+        states = distinct = 0
+        found = None
+        for state in history.states(bound=effort.bound, samples=effort.samples, random=random):
+            states += 1
+            keys = tuple(state.keys.values())
+            if keys in seen:
+                continue
+            seen.add(keys)
+            distinct += 1
+            violation = judge(state)
+            if violation:
+                least, violation = smallest(history, state, violation, judge)
+                found = self._found(violation, operations, least.choice, history.tell(least.choice))
+                break
+        exhausted = history.total() <= effort.bound
+        self.tally = self.tally.plus(Tally(0, 1, int(exhausted), states, distinct))
+        return found
+
+    def _found(
+        self,
+        violation: Violation,
+        operations: tuple[Operation, ...],
+        power_loss: PowerLoss | None = None,
+        order: tuple[str, ...] = (),
+    ) -> Found:
+        program = Program(
+            self._disk, operations, power_loss=power_loss, rule=violation.rule, note=violation.detail
+        )
+        return Found(violation.rule, violation.detail, program, order)
+
+
+def rerun(program: Program, target: Target) -> Found | None:
+    """Run a program that ends in a loss of power, and judge what that leaves; what is wrong, None if nothing.
+
+    Raises:
+        UsageError: there is no such moment or choice.
+    """
+    if program.power_loss is None:
+        raise UsageError("the program ends in no loss of power")
+    return Trial(program.disk, target, Effort(), program.operations).replay(
+        program.operations, program.power_loss
+    )
+
+
+def _windows(disk: Disk, operations: Sequence[Operation]) -> frozenset[int]:
+    """The pieces of a large disk that operations touch, and its ends."""
+    found = {0, disk.size // WINDOW, (disk.backing.size if disk.backing else 0) // WINDOW}
+    for operation in operations:
+        if isinstance(operation, Write | Zeroes):
+            found |= {operation.offset // WINDOW, (operation.offset + operation.length) // WINDOW}
+    return frozenset(found)
