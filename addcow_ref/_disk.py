@@ -88,6 +88,9 @@ class Disk:
         self._scratch = _Scratch()
         self._failure: StorageError | None = None
         self.adopt(geometry)
+        # Bits may be set that a process wrote and did not sync before it was killed. Who has read what they
+        # show counts on it after the next flush (ACW-DYN-005).
+        self.bitmap.unsynced = writable
 
     def adopt(self, geometry: Geometry) -> None:
         """Take another size, with a cache that holds nothing yet; the caller has the disk alone."""

@@ -65,7 +65,7 @@ class _Stream:
         self._units = 0
         self._copied = 0
         self._unflushed = 0
-        self._buffer = memoryview(bytearray(_PIECE))
+        self._buffer = memoryview(b"")
         self._started = time.monotonic()
 
     def run(self) -> bool:
@@ -99,6 +99,7 @@ class _Stream:
     def _begin(self) -> None:
         self._bitmap = self._disk.bitmap
         self._units = self._disk.geometry.units
+        self._buffer = memoryview(bytearray(min(_PIECE, self._disk.size)))
         self._set = self._bitmap.count() if self._progress else 0
 
     def _next_piece(self, unit: int) -> _Piece | None:

@@ -196,13 +196,17 @@ class MemoryStorage:
         Raises:
             StorageError: it is open for reading only, or the file would become too large.
         """
-        data = memoryview(b"".join(buffers))
+        data = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers)).cast("B")
         file = self._writable_file(offset + len(data))
         with file.guard:
             done = 0
             for index, start, stop in _pieces(offset, len(data)):
-                block = file.blocks.setdefault(index, bytearray(_BLOCK))
-                block[start:stop] = data[done : done + stop - start]
+                part = data[done : done + stop - start]
+                block = file.blocks.get(index)
+                if block is None:
+                    file.blocks[index] = bytearray().join((bytes(start), part, bytes(_BLOCK - stop)))
+                else:
+                    block[start:stop] = part
                 done += stop - start
             if done:
                 file.length = max(file.length, offset + done)

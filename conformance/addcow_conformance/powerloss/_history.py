@@ -16,13 +16,12 @@ than a bound, all are tried; else those at the corners, and some drawn by chance
 
 from __future__ import annotations
 
-from itertools import islice, product
+from itertools import compress, islice, product
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.powerloss._pending import (
     Choice,
-    FileState,
     Option,
     PendingFile,
     describe,
@@ -47,12 +46,12 @@ class State(NamedTuple):
 
     Attributes:
         keys: a number for each file, by name; equal for equal bytes.
-        files: the files, by name.
-        choice: how it was chosen, to be told.
+        files: what was chosen for each file, by name.
+        choice: the same, to be told.
     """
 
     keys: dict[bytes, int]
-    files: dict[bytes, FileState]
+    files: dict[bytes, Choice]
     choice: PowerLoss
 
 
@@ -81,9 +80,9 @@ class History:
         """Number of events so far."""
         return len(self._log)
 
-    def put(self, name: bytes, state: FileState, storage: Storage) -> None:
-        """Give an empty file the bytes of a state."""
-        self._files[name].put(state, storage)
+    def put(self, name: bytes, state: State, storage: Storage) -> None:
+        """Give an empty file the bytes that a file has in a state."""
+        self._files[name].put(state.files[name], storage)
 
     def total(self) -> int:
         """The number of choices that there are now."""
@@ -150,28 +149,29 @@ class History:
                 at not in option.several or index >= len(option.several[at]) for at, index in early.items()
             ):
                 raise UsageError(f"power loss: {text} has no such versions of its sectors")
-            chosen.append(Choice(option, option.picked_last() | early))
+            chosen.append(Choice(option, early))
         return tuple(chosen)
 
     def _state(self, chosen: tuple[Choice, ...]) -> State:
-        keys, files = {}, {}
+        keys = {}
         lengths: dict[str, int] = {}
         sectors: dict[str, dict[int, int]] = {}
-        for name, (option, picked) in zip(self._files, chosen, strict=True):
-            files[name] = option.state(picked)
-            keys[name] = option.key(name, picked)
+        for name, (option, behind) in zip(self._files, chosen, strict=True):
+            keys[name] = option.key(behind)
             if not option.is_last:
                 lengths[name.decode()] = option.number
-            early = {at: index for at, index in picked.items() if index < len(option.several[at]) - 1}
-            if early:
-                sectors[name.decode()] = early
+            if behind:
+                sectors[name.decode()] = behind
+        files = dict(zip(self._files, chosen, strict=True))
         return State(keys, files, PowerLoss(self.events, lengths, sectors))
 
 
 def _every_choice(options: list[Option]) -> Iterator[Choice]:
     for option in options:
+        newest = {at: len(versions) - 1 for at, versions in option.several.items()}
         for picks in product(*(range(len(versions)) for versions in option.several.values())):
-            yield Choice(option, dict(zip(option.several, picks, strict=True)))
+            behind = zip(option.several, picks, strict=True)
+            yield Choice(option, {at: index for at, index in behind if index != newest[at]})
 
 
 def _some_choices(files: list[PendingFile], random: Random) -> Iterator[tuple[Choice, ...]]:
@@ -190,11 +190,15 @@ def _some_choices(files: list[PendingFile], random: Random) -> Iterator[tuple[Ch
 
 
 def _drawn(option: Option, random: Random) -> Choice:
-    share = random.choice((0.02, 0.5, 0.98))
+    """A few of the sectors are behind, half of them, or all but a few."""
+    number = len(option.several) or 1
+    few = random.getrandbits(number)
+    for _ in range(4):
+        few &= random.getrandbits(number)
+    mask = random.choice((few, random.getrandbits(number), ~few & (1 << number) - 1))
+    # As a string, of which each character is looked at once: shifting the number costs its length each time.
+    chosen = compress(option.several.items(), map(int, reversed(f"{mask:b}")))
     return Choice(
         option,
-        {
-            at: len(versions) - 1 if random.random() < share else random.randrange(len(versions))
-            for at, versions in option.several.items()
-        },
+        {at: int(random.random() * (len(found) - 1)) if len(found) > 2 else 0 for at, found in chosen},
     )

@@ -40,7 +40,7 @@ class Judge:
         """What is wrong with a state at a moment; None where nothing is."""
         for name in (IMAGE, RAW):
             file = self._files.create(name)
-            history.put(name, state.files[name], file)
+            history.put(name, state, file)
             file.close()
         try:
             image = self._target.open_image(
@@ -65,13 +65,14 @@ class Judge:
         if allowed is None:
             sizes = " or ".join(str(disk.size) for disk in moment.disks)
             return Violation("ACW-DYN-011", f"the disk has {image.size} bytes, and not {sizes}")
-        fault = allowed.fault(image.read, _units(image, allowed.unit_size)) or self._check(state)
-        fault = fault or self._stream(image, allowed)
+        parts = [image.read(*window) for window in allowed.windows]
+        fault = allowed.fault(parts, _units(image, allowed.unit_size)) or self._check(state)
+        fault = fault or self._stream(image, allowed, parts)
         return Violation(*fault) if fault else None
 
     def _check(self, state: State) -> tuple[str, str] | None:
         """The first error that the checker finds (warnings are none)."""
-        key = state.keys[IMAGE], state.files[RAW].length
+        key = state.keys[IMAGE], state.files[RAW].option.length
         if key not in self._checked:
             report = check_memory(self._files, self._disk.revision)
             errors = [f for f in report.findings if report.severity(f) is Severity.ERROR]
@@ -80,15 +81,15 @@ class Judge:
                 self._checked[key] = "ACW-DYN-005", f"the checker: {report.problem}"
         return self._checked[key]
 
-    def _stream(self, image: Image, allowed: Allowed) -> tuple[str, str] | None:
+    def _stream(self, image: Image, allowed: Allowed, parts: list[bytes]) -> tuple[str, str] | None:
         """Streamed to its end, the image file alone is the disk that was found (ACW-DYN-012)."""
-        size, before = image.size, [image.read(*window) for window in allowed.windows]
+        size = image.size
         image.stream()
         image.close()
         raw = self._files.open(RAW)
         if raw.length() != size:
             return "ACW-DYN-012", f"the image file has {raw.length()} bytes after a stream, and not {size}"
-        for (start, length), expected in zip(allowed.windows, before, strict=True):
+        for (start, length), expected in zip(allowed.windows, parts, strict=True):
             found = bytearray(length)
             raw.read_into(start, found)
             if found != expected:

@@ -14,23 +14,11 @@ if TYPE_CHECKING:
     from addcow_ref.storage import Storage
     from addcow_ref.testing import Event
 
-__all__ = ["Choice", "FileState", "Option", "PendingFile", "describe", "fate"]
+__all__ = ["Choice", "Option", "PendingFile", "describe", "fate"]
 
 _ZEROS = bytes(SECTOR)
-
-
-class FileState(NamedTuple):
-    """A file as a loss of power leaves it.
-
-    Attributes:
-        length: its length in bytes.
-        kept: where the bytes end that it had in the beginning; zeros follow.
-        sectors: those that were written since, by number; each of 512 bytes, whatever the length.
-    """
-
-    length: int
-    kept: int
-    sectors: dict[int, bytes]
+# A longer file is put together sector by sector.
+_SPARSE = 4 << 20
 
 
 class Version(NamedTuple):
@@ -43,11 +31,16 @@ class Version(NamedTuple):
 class Option:
     """One of the lengths that a file may have, and the versions that its sectors may have then.
 
+    A choice of versions is told by the sectors that are *behind*: number of the sector, and of its version,
+    0 for the oldest. All others are in their newest version.
+
     Attributes:
-        length: bytes of the file.
         number: which of the file's lengths it is; 0 is the durable one.
-        since_length: the pending event that made it, -1 for the durable one.
-        is_last: whether it is the newest.
+        length: bytes of the file.
+        since: the pending event that made the length, -1 for the durable one.
+        is_last: whether it is the newest length.
+        kept: where the bytes end that the file had in the beginning; zeros follow.
+        newest: the newest version of each sector that was written.
         several: the sectors of several versions, oldest first; by number.
         total: the number of choices.
     """
@@ -56,66 +49,83 @@ class Option:
         self, number: int, since: int, length: int, kept: int, versions: dict[int, list[Version]]
     ) -> None:
         self.number = number
-        self.since_length = since
+        self.length = length
+        self.since = since
         self.is_last = False
         self.several = {at: found for at, found in versions.items() if len(found) > 1}
         self.total = prod(map(len, self.several.values()))
-        self.length = length
-        self._kept = kept
-        self._single = {at: found[0].data for at, found in versions.items() if len(found) == 1}
+        self.kept = kept
+        self.newest = {at: found[-1].data for at, found in versions.items()}
         self._versions = versions
-        self._key: int | None = None
+        self._keys: tuple[int, dict[int, list[int]]] | None = None
+        self._content: bytes | None = None
 
-    def state(self, picked: dict[int, int]) -> FileState:
-        """The file with the versions that are picked."""
-        chosen = {at: self.several[at][index].data for at, index in picked.items()}
-        return FileState(self.length, self._kept, self._single | chosen)
+    def put(self, behind: dict[int, int], content: bytes, storage: Storage) -> None:
+        """Give an empty file the bytes of a choice; what was never written stays a hole.
 
-    def key(self, name: bytes, picked: dict[int, int]) -> int:
-        """A number that is equal for equal files."""
-        if self._key is None:
-            self._key = _mark(name, -1, b"%d %d" % (self.length, min(self._kept, self.length)))
-            for at, data in self._single.items():
-                self._key ^= self._mark(name, at, data)
-        key = self._key
-        for at, index in picked.items():
-            key ^= self._mark(name, at, self.several[at][index].data)
-        return key
+        Args:
+            behind: the choice.
+            content: the bytes that the file had in the beginning.
+            storage: the file.
+        """
+        storage.truncate(self.length)
+        old = {at: self.several[at][index].data for at, index in behind.items()}
+        if self.length > _SPARSE:
+            for at, data in (self.newest | old).items():
+                storage.write(at * SECTOR, data[: max(self.length - at * SECTOR, 0)])
+            return
+        if self._content is None:
+            kept = bytearray(content[: min(self.kept, self.length)])
+            self._content = bytes(_overlaid(kept.ljust(self.length, b"\0"), self.newest))
+        storage.write(0, _overlaid(bytearray(self._content), old))
 
-    def _mark(self, name: bytes, at: int, data: bytes) -> int:
+    def key(self, behind: dict[int, int]) -> int:
+        """A number that is equal for equal files of one name."""
+        newest, changes = self._keys = self._keys or self._make_keys()
+        for at, index in behind.items():
+            newest ^= changes[at][index]
+        return newest
+
+    def _make_keys(self) -> tuple[int, dict[int, list[int]]]:
+        """The key of the newest versions, and by what the other versions of each sector change it."""
+        key = _mark(-1, b"%d %d" % (self.length, min(self.kept, self.length)))
+        for at, data in self.newest.items():
+            key ^= self._mark(at, data)
+        changes = {}
+        for at, versions in self.several.items():
+            last = self._mark(at, versions[-1].data)
+            changes[at] = [self._mark(at, version.data) ^ last for version in versions]
+        return key, changes
+
+    def _mark(self, at: int, data: bytes) -> int:
         room = self.length - at * SECTOR
-        return _mark(name, at, data if room >= SECTOR else data[: max(room, 0)])
+        return _mark(at, data if room >= SECTOR else data[: max(room, 0)])
 
-    def since(self, at: int, picked: dict[int, int]) -> int:
-        """The pending event that a sector's picked version is from."""
-        return self._versions[at][picked.get(at, 0)].since
+    def behind(self, step: int) -> dict[int, int]:
+        """What is behind when all is there up to the pending event ``step``, and nothing after it."""
+        found = {}
+        for at, versions in self.several.items():
+            index = max((n for n, version in enumerate(versions) if version.since <= step), default=0)
+            if index < len(versions) - 1:
+                found[at] = index
+        return found
 
-    def newest(self, at: int) -> int:
-        """The pending event that a sector's newest version is from."""
-        return self._versions[at][-1].since
-
-    def picked_last(self) -> dict[int, int]:
-        """Every sector in its newest version."""
-        return {at: len(versions) - 1 for at, versions in self.several.items()}
-
-    def picked_until(self, step: int) -> dict[int, int]:
-        """Every sector as it was after the pending event ``step``."""
-        return {
-            at: max((index for index, version in enumerate(versions) if version.since <= step), default=0)
-            for at, versions in self.several.items()
-        }
+    def is_there(self, at: int, step: int, behind: dict[int, int]) -> bool:
+        """Whether a sector is as it was after the pending event ``step``, or newer."""
+        versions = self._versions[at]
+        return versions[behind.get(at, -1)].since >= min(step, versions[-1].since)
 
 
 class Choice(NamedTuple):
-    """An option, and the version of each sector that has several: its number."""
+    """An option, and the sectors that are behind; see `Option`."""
 
     option: Option
-    picked: dict[int, int]
+    behind: dict[int, int]
 
 
 @lru_cache(maxsize=1 << 16)
-def _mark(name: bytes, at: int, data: bytes) -> int:
-    return int.from_bytes(blake2b(b"%s %d %s" % (name, at, data), digest_size=12).digest(), "big")
+def _mark(at: int, data: bytes) -> int:
+    return int.from_bytes(blake2b(b"%d %s" % (at, data), digest_size=12).digest(), "big")
 
 
 class PendingFile:
@@ -136,8 +146,8 @@ class PendingFile:
     def add(self, event: Event) -> None:
         """An event on this file has happened."""
         if isinstance(event, SyncEvent):
-            last = self.options()[-1].state(self.options()[-1].picked_last())
-            self._length, self._kept, self._sectors = last
+            last = self.options()[-1]
+            self._length, self._kept, self._sectors = last.length, last.kept, last.newest
             self._pending = []
         else:
             self._pending.append(event)
@@ -150,23 +160,12 @@ class PendingFile:
 
     def prefix(self, step: int) -> Choice:
         """The file as it was right after the pending event ``step``; -1 for what is durable."""
-        option = [option for option in self.options() if option.since_length <= step][-1]
-        return Choice(option, option.picked_until(step))
+        option = [option for option in self.options() if option.since <= step][-1]
+        return Choice(option, option.behind(step))
 
-    def put(self, state: FileState, storage: Storage) -> None:
-        """Give an empty file the bytes of a state; what is not in a sector that was written stays a hole."""
-        storage.truncate(state.length)
-        kept = min(state.kept, state.length)
-        if kept:
-            data = bytearray(self._content[:kept]).ljust(state.length, b"\0")
-            for at, sector in state.sectors.items():
-                data[at * SECTOR : (at + 1) * SECTOR] = sector
-            storage.write(0, memoryview(data)[: state.length])
-            return
-        for at, sector in state.sectors.items():
-            room = state.length - at * SECTOR
-            if room > 0:
-                storage.write(at * SECTOR, sector[:room])
+    def put(self, choice: Choice, storage: Storage) -> None:
+        """Give an empty file the bytes of a choice."""
+        choice.option.put(choice.behind, self._content, storage)
 
     def options(self) -> list[Option]:
         """What the file may be now, by length: the durable one first, the newest last."""
@@ -216,6 +215,14 @@ class PendingFile:
         return self._content[at * SECTOR : min((at + 1) * SECTOR, kept)].ljust(SECTOR, b"\0")
 
 
+def _overlaid(data: bytearray, sectors: dict[int, bytes]) -> memoryview:
+    """The bytes with some sectors put into them; the length stays."""
+    length = len(data)
+    for at, sector in sectors.items():
+        data[at * SECTOR : (at + 1) * SECTOR] = sector
+    return memoryview(data)[:length]
+
+
 def _range(event: Event) -> tuple[int, int]:
     """The bytes that an event writes."""
     assert not isinstance(event, SyncEvent | TruncateEvent)  # noqa: S101 - tells mypy
@@ -256,12 +263,12 @@ def fate(event: Event, step: int, choice: Choice) -> str:
         step: its number among the pending events of its file.
         choice: what was chosen for the file.
     """
-    option, picked = choice
+    option, behind = choice
     if isinstance(event, TruncateEvent):
-        return "there" if step <= option.since_length else "lost"
+        return "there" if step <= option.since else "lost"
     start, end = _range(event)
     sectors = range(start // SECTOR, -(-end // SECTOR))
-    there = sum(option.since(at, picked) >= min(step, option.newest(at)) for at in sectors)
+    there = sum(option.is_there(at, step, behind) for at in sectors)
     if there in {0, len(sectors)}:
         return "there" if there else "lost"
     return f"torn: {there} of {len(sectors)} sectors are there"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from addcow_conformance.targets import Target
     from addcow_ref.testing import Event
 
-__all__ = ["Effort", "Found", "Tally", "Trial", "rerun"]
+__all__ = ["DEFAULT", "Effort", "Found", "Tally", "Trial", "rerun"]
 
 
 class Effort(NamedTuple):
@@ -46,9 +46,12 @@ class Effort(NamedTuple):
         seed: of the samples.
     """
 
-    bound: int = 256
-    samples: int = 48
+    bound: int = 512
+    samples: int = 128
     seed: int = 0
+
+
+DEFAULT = Effort()
 
 
 class Found(NamedTuple):
@@ -264,7 +267,7 @@ def rerun(program: Program, target: Target) -> Found | None:
     """
     if program.power_loss is None:
         raise UsageError("the program ends in no loss of power")
-    return Trial(program.disk, target, Effort(), program.operations).replay(
+    return Trial(program.disk, target, DEFAULT, program.operations).replay(
         program.operations, program.power_loss
     )
 

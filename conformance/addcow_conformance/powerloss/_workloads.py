@@ -44,7 +44,8 @@ class Family(NamedTuple):
 
     def count(self, length: int) -> int:
         """The number of workloads of exactly ``length`` operations."""
-        return pow(len(self.alphabet), length)
+        found: int = len(self.alphabet) ** length
+        return found
 
     def workload(self, length: int, number: int) -> tuple[Operation, ...]:
         """The workload of a number, from 0 up."""
