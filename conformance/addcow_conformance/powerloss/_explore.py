@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.powerloss._trial import DEFAULT, Effort, Found, Tally, Trial
-from addcow_conformance.powerloss._workloads import FAMILIES, Family, family
+from addcow_conformance.powerloss._workloads import FAMILIES, Family
 from addcow_conformance.targets import REFERENCE, load_target
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Slice(NamedTuple):
 
     Attributes:
         target: name of the implementation; see `load_target`.
-        family: name of the family.
+        family: the family.
         length: operations of each workload.
         first: number of the first workload.
         workloads: how many there are.
@@ -38,7 +38,7 @@ class Slice(NamedTuple):
     """
 
     target: str
-    family: str
+    family: Family
     length: int
     first: int
     workloads: int
@@ -125,7 +125,7 @@ def explore(
 
     Args:
         target: name of the implementation; see `load_target`.
-        families: what to run; only those that the project has can be sent to another process.
+        families: what to run.
         operations: the longest workloads, 0 or more.
         effort: how hard to look at each moment.
         executor: runs the slices; None for this process. A cluster's executor will do.
@@ -158,7 +158,7 @@ def _slices(target: str, families: Sequence[Family], operations: int, effort: Ef
         for each in families:
             for first in range(0, each.count(length), _SLICE):
                 count = min(_SLICE, each.count(length) - first)
-                yield Slice(target, each.name, length, first, count, effort)
+                yield Slice(target, each, length, first, count, effort)
 
 
 def _results(slices: Sequence[Slice], executor: Executor | None) -> Iterator[Part]:
@@ -185,10 +185,10 @@ def _results(slices: Sequence[Slice], executor: Executor | None) -> Iterator[Par
 def run_slice(part: Slice) -> Part:
     """Run the workloads of a slice."""
     start = time.process_time()
-    each = family(part.family)
+    each = part.family
     trial = Trial(each.disk, load_target(part.target), part.effort, each.alphabet)
     workloads = (each.workload(part.length, part.first + number) for number in range(part.workloads))
     found = [found for workload in workloads if (found := trial.run(workload))]
     rules = Counter(each.rule for each in found)
     kept = tuple(sorted(found, key=_size)[:_KEPT])
-    return Part(part.family, trial.tally, time.process_time() - start, rules, kept)
+    return Part(each.name, trial.tally, time.process_time() - start, rules, kept)

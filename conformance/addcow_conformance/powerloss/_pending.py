@@ -265,7 +265,7 @@ def fate(event: Event, step: int, choice: Choice) -> str:
     """
     option, behind = choice
     if isinstance(event, TruncateEvent):
-        return "there" if step <= option.since else "lost"
+        return "there" if step <= option.since or event.length == option.length else "lost"
     start, end = _range(event)
     sectors = range(start // SECTOR, -(-end // SECTOR))
     there = sum(option.is_there(at, step, behind) for at in sectors)

@@ -6,6 +6,7 @@ same operations gives the same log.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -98,17 +99,23 @@ class _Recording:
     def __init__(self, disk: Disk, target: Target) -> None:
         self.log: list[Event] = []
         self.session = Session(disk, target, log=self.log, comparing=False)
-        names = {}
+        self.names = {}
         for name in (IMAGE, RAW):
             file = self.session.files.open(name, writable=False)
-            names[file.identity] = name
+            self.names[file.identity] = name
             file.close()
         filled = bytes([disk.fill]) * disk.size if disk.fill else disk.size
-        self.history = History({IMAGE: b"", RAW: filled}, names)
+        self.history = History({IMAGE: b"", RAW: filled}, self.names)
 
     def advance(self, events: int) -> None:
-        """Take the history to the moment after so many events."""
+        """Take the history to the moment after so many events.
+
+        Raises:
+            Violation: a file below is written (ACW-DYN-004).
+        """
         for event in self.log[self.history.events : events]:
+            if event.file not in self.names:
+                raise Violation("ACW-DYN-004", f"a backing file is written: {event}")
             self.history.add(event)
 
 
@@ -150,14 +157,18 @@ class Trial:
                 return self._cut(recording, 0, moment, ())
             try:
                 start, meanwhile, before = self._advance(recording, operations)
+                if start == len(recording.log) and before == self._now(recording):
+                    return None
+                return self._cut(recording, start, meanwhile, operations)
             except Violation as violation:
                 return self._found(violation, operations)
-            if start == len(recording.log) and before == self._now(recording):
-                return None
-            return self._cut(recording, start, meanwhile, operations)
 
     def replay(self, operations: tuple[Operation, ...], power_loss: PowerLoss) -> Found | None:
-        """Run the operations, and judge one state of one moment; see `rerun`."""
+        """Run the operations, and judge one state of one moment; see `rerun`.
+
+        Raises:
+            UsageError: there is no such moment, or no such state.
+        """
         try:
             recording = _Recording(self._disk, self._target)
         except Violation as violation:
@@ -176,12 +187,11 @@ class Trial:
             if power_loss.after == len(recording.log):
                 moment = self._now(recording)
             recording.advance(power_loss.after)
-            state = recording.history.chosen(power_loss)
+            history = recording.history
             judge = Judge(self._disk, self._target, recording.session.backing.files)
-            found = judge.judge(recording.history, moment, state)
-            if found is None:
-                return None
-            return self._found(found, operations, power_loss, recording.history.tell(power_loss))
+            wrong = judge.judge(history, moment, history.chosen(power_loss))
+            order = history.tell(power_loss)
+            return self._found(wrong, operations, power_loss, order) if wrong else None
 
     def _advance(
         self, recording: _Recording, operations: tuple[Operation, ...]
@@ -262,14 +272,17 @@ class Trial:
 def rerun(program: Program, target: Target) -> Found | None:
     """Run a program that ends in a loss of power, and judge what that leaves; what is wrong, None if nothing.
 
-    Raises:
-        UsageError: there is no such moment or choice.
+    The state that the program tells is judged first. An implementation that writes otherwise than the one
+    that it was found with may not have it, so all operations are then cut everywhere, as in an exploration.
     """
-    if program.power_loss is None:
-        raise UsageError("the program ends in no loss of power")
-    return Trial(program.disk, target, DEFAULT, program.operations).replay(
-        program.operations, program.power_loss
-    )
+    trial = Trial(program.disk, target, DEFAULT, program.operations)
+    if program.power_loss:
+        with suppress(UsageError):
+            found = trial.replay(program.operations, program.power_loss)
+            if found:
+                return found
+    prefixes = (program.operations[:length] for length in range(len(program.operations) + 1))
+    return next((found for prefix in prefixes if (found := trial.run(prefix))), None)
 
 
 def _windows(disk: Disk, operations: Sequence[Operation]) -> frozenset[int]:

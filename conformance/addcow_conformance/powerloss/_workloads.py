@@ -121,8 +121,3 @@ FAMILIES = tuple(
     for revision in Revision
     for family in ((_clusters(),) if revision is Revision.V10 else (_sectors(revision), _pages(revision)))
 )
-
-
-def family(name: str) -> Family:
-    """The family of a name."""
-    return next(found for found in FAMILIES if found.name == name)
