@@ -76,7 +76,8 @@ class Option:
             return
         if self._content is None:
             kept = bytearray(content[: min(self.kept, self.length)])
-            self._content = bytes(_overlaid(kept.ljust(self.length, b"\0"), self.newest))
+            end = min(max(len(kept), (max(self.newest, default=-1) + 1) * SECTOR), self.length)
+            self._content = bytes(_overlaid(kept.ljust(end, b"\0"), self.newest))
         storage.write(0, _overlaid(bytearray(self._content), old))
 
     def key(self, behind: dict[int, int]) -> int:

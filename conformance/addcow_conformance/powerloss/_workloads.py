@@ -74,7 +74,8 @@ def _clusters() -> Family:
             Write(2 * cluster, _SECTOR, 5, fua=True),
             Zeroes(cluster - 900, 2_000),
             Resize(cluster + _SECTOR),
-            Resize(3 * cluster + 100),
+            # Of two bytes of the bitmap.
+            Resize(9 * cluster + 100),
         ),
     )
 
