@@ -9,9 +9,15 @@ whole or not at all. A *unit* is what one bit stands for.
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from itertools import compress, count
 from operator import ne
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from addcow_conformance._sparse import SparseBytes, over, pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["SECTOR", "Oracle", "Outcome", "Values"]
 
@@ -30,15 +36,13 @@ class Values(NamedTuple):
     now: frozenset[bytes]
     after: frozenset[bytes]
 
-
-class _Write(NamedTuple):
-    offset: int
-    data: bytes
-    outcome: Outcome
+    def each(self, change: Callable[[bytes], bytes]) -> Values:
+        """With every value changed."""
+        return Values(frozenset(map(change, self.now)), frozenset(map(change, self.after)))
 
 
 class Oracle:
-    """One disk.
+    """One disk. Its memory is that of what was written, not that of its size.
 
     Args:
         size: bytes of the disk.
@@ -46,41 +50,38 @@ class Oracle:
         unit_size: bytes that a bit stands for.
 
     Attributes:
+        size: bytes of the disk.
         must_be_set: units that were written or streamed, so that their bits are set.
         may_be_set: these, and those that a failed operation may have reached; every other bit is clear.
         durable_units: units whose bits survive a loss of power.
     """
 
     def __init__(self, size: int, backing: bytes | None, unit_size: int) -> None:
-        self.unit_size = unit_size
+        self.size, self.unit_size = size, unit_size
         self.must_be_set, self.may_be_set, self.durable_units = set[int](), set[int](), set[int]()
-        self._backing = backing or b""
-        self._disk = bytearray(size)
-        self._disk[: len(self._backing)] = self._backing[:size]
-        # As it was before the writes of the history; with the values of the sectors that had several.
-        self._base = self._disk.copy()
+        # One value of each sector; and all of those that have several, but for the writes of the history.
+        self._disk, self._unsure = SparseBytes(backing or b""), False
         self._several: dict[int, Values] = {}
-        self._history: list[_Write] = []
-
-    @property
-    def size(self) -> int:
-        """Bytes of the disk."""
-        return len(self._disk)
+        # Offset, data and outcome of each write, and the sectors that it touches as they were.
+        self._history: list[tuple[int, bytes, Outcome, bytes]] = []
 
     def copy(self) -> Self:
         """Another oracle that knows the same."""
         twin = object.__new__(type(self))
-        twin.__dict__ |= {
-            name: value.copy() if isinstance(value, set | dict | list | bytearray) else value
-            for name, value in self.__dict__.items()
-        }
+        for name, value in self.__dict__.items():
+            setattr(twin, name, value.copy() if hasattr(value, "copy") else value)
         return twin
 
     # --- what happens to the disk
 
     def write(self, offset: int, data: bytes, outcome: Outcome = Outcome.DONE) -> None:
         """Bytes or zeros are written to a range of the disk."""
-        self._put(offset, data, outcome)
+        start = offset // SECTOR * SECTOR
+        old = self.read(start, -(-(offset + len(data)) // SECTOR) * SECTOR - start)
+        self._history.append((offset, data, outcome, old))
+        if outcome is not Outcome.FAILED:
+            self._disk.write(offset, data)
+        self._unsure |= outcome is Outcome.FAILED
         self._touch(self.units(offset, len(data)), outcome)
 
     def stream(self, outcome: Outcome = Outcome.DONE) -> None:
@@ -89,63 +90,50 @@ class Oracle:
 
     def flush(self) -> None:
         """A flush returned: what a read may show now is what a loss of power may leave."""
-        self._several = {at: Values(v.now, v.now) for at, v in self.values().items() if len(v.now) > 1}
-        self._forget()
+        several = self._settled() if self._unsure else {}
+        self._several = {at: Values(now, now) for at, (now, _) in several.items() if len(now) > 1}
+        self._history = []
         self.durable_units = set(self.must_be_set)
 
     def kill(self) -> None:
         """The process ended without a flush; the system goes on, and with it what was written so far."""
-        self._several = {at: Values(v.after, v.after) for at, v in self.values().items() if len(v.after) > 1}
-        self._forget()
+        self._several = {at: Values(after, after) for at, (_, after) in self._settled().items()}
+        self._unsure = True
         self.must_be_set = set(self.durable_units)
 
     def resize(self, size: int) -> None:
         """A resize returned, and is durable: what is cut off is gone, what is added shows what is below."""
-        self._several = self.values()
-        self._forget()
-        old = self.size
-        below = self._backing[old:size]
-        for disk in (self._disk, self._base):
-            del disk[size:]
-            disk.extend(below)
-            disk.extend(bytes(size - len(disk)))
-        self._several = {
-            at: Values(*(frozenset(self._cut_or_fill(at, value) for value in both) for both in sets))
-            for at, sets in self._several.items()
-            if at * SECTOR < size
-        }
+        several, old, self.size = self._settled(), self.size, size
+        self._disk.forget(min(old, size))
+        several = {at: values for at, values in several.items() if at * SECTOR < size}
+        self._several = {at: values.each(partial(self._fitted, at)) for at, values in several.items()}
         for units in (self.must_be_set, self.may_be_set, self.durable_units):
             units.intersection_update(self.units(0, size))
-        last = old // self.unit_size
-        hidden = min((last + 1) * self.unit_size, old + len(below)) - old
-        if old % self.unit_size and last in self.may_be_set and hidden > 0:
-            # The rest of a unit whose bit is set comes from the image file, as zeros.
-            sure = Outcome.DONE if last in self.must_be_set else Outcome.FAILED
-            self._put(old, bytes(hidden), Outcome.DURABLE if last in self.durable_units else sure)
+        last, end = old // self.unit_size, min(-(-old // self.unit_size) * self.unit_size, size)
+        if last in self.may_be_set and old < end:
+            self._uncover(old, end, last)
 
-    def _cut_or_fill(self, at: int, value: bytes) -> bytes:
+    def _fitted(self, at: int, value: bytes) -> bytes:
         """A sector's value, now that the disk has another size."""
-        value = value[: self.size - at * SECTOR]
-        return value + self._disk[at * SECTOR + len(value) : (at + 1) * SECTOR]
+        start, end = at * SECTOR, min((at + 1) * SECTOR, self.size)
+        return value[: end - start] + self._disk.below(start + len(value), end)
 
-    def _put(self, offset: int, data: bytes, outcome: Outcome) -> None:
-        self._history.append(_Write(offset, data, outcome))
-        if outcome is not Outcome.FAILED:
-            self._disk[offset : offset + len(data)] = data
+    def _uncover(self, old: int, end: int, unit: int) -> None:
+        """The rest of a unit that was short: if its bit is set it comes from the image file, as zeros."""
+        sure, durable = unit in self.must_be_set, unit in self.durable_units
+        for at, low, high in pieces(old, end - old, SECTOR):
+            now, after = values = self._several.get(at) or _certain(self.read(at * SECTOR, SECTOR))
+            zeros = values.each(partial(over, low=low, piece=bytes(high - low)))
+            now = zeros.now if sure else zeros.now | now
+            self._several[at] = Values(now, zeros.after if durable else zeros.after | after)
+        if sure:
+            self._disk.write(old, bytes(end - old))
+        self._unsure |= not sure
 
     def _touch(self, units: set[int], outcome: Outcome) -> None:
         self.may_be_set |= units
-        if outcome is not Outcome.FAILED:
-            self.must_be_set |= units
-        if outcome is Outcome.DURABLE:
-            self.durable_units |= units
-
-    def _forget(self) -> None:
-        """Let the history be the past; the caller has kept the sectors of several values."""
-        while self._history:
-            offset, data, outcome = self._history.pop(0)
-            if outcome is not Outcome.FAILED:
-                self._base[offset : offset + len(data)] = data
+        self.must_be_set |= units if outcome is not Outcome.FAILED else set()
+        self.durable_units |= units if outcome is Outcome.DURABLE else set()
 
     # --- what is seen, and is certain from then on
 
@@ -155,24 +143,18 @@ class Oracle:
         Returns:
             The first byte of the disk that the read shows and that cannot be, None where all is right.
         """
-        end = offset + len(data)
-        doubtful = any(len(values.now) > 1 for values in self._several.values())
-        if doubtful or any(step.outcome is Outcome.FAILED for step in self._history):
-            self._several = self.values()
-            self._forget()
-            for at, values in self._several.items():
-                start, stop = max(at * SECTOR, offset), min((at + 1) * SECTOR, end)
-                seen, first = data[start - offset : stop - offset], start - at * SECTOR
-                now = {value for value in values.now if value.startswith(seen, first)}
-                if start < stop and len(values.now) > 1:
-                    if not now:
-                        return start
-                    self._several[at] = Values(frozenset(now), values.after)
-                    for disk in (self._disk, self._base):
-                        disk[at * SECTOR : (at + 1) * SECTOR] = min(now)
-        if self._disk[offset:end] == data:
+        for at, (now, after) in self._settled().items() if self._unsure else ():
+            start = at * SECTOR - offset
+            seen, low = data[max(start, 0) : max(start + SECTOR, 0)], max(-start, 0)
+            left = frozenset(value for value in now if value.startswith(seen, low))
+            if left and left != now:
+                self._several[at] = Values(left, after)
+                self._disk.write(at * SECTOR, min(left))
+        self._unsure = self._unsure and any(len(now) > 1 for now, _ in self._several.values())
+        expected = self.read(offset, len(data))
+        if expected == data:
             return None
-        return offset + next(compress(count(), map(ne, self._disk[offset:end], data)))
+        return offset + next(compress(count(), map(ne, expected, data)), len(expected))
 
     def see_units(self, found: set[int]) -> set[int]:
         """The units whose bits are set. Returns those whose bits are not as they must be."""
@@ -185,7 +167,7 @@ class Oracle:
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range; of a sector that may be several, one that it may be now."""
-        return bytes(self._disk[offset : offset + length])
+        return self._disk.read(offset, min(length, self.size - offset))
 
     def units(self, offset: int, length: int) -> set[int]:
         """The units that a range touches."""
@@ -193,16 +175,25 @@ class Oracle:
 
     def values(self) -> dict[int, Values]:
         """What each sector may be whose bytes a loss of power may change; by its number."""
-        found = {at: (set(v.now), set(v.after)) for at, v in self._several.items()}
-        for offset, data, outcome in self._history:
-            for at in range(offset // SECTOR, -(-(offset + len(data)) // SECTOR) if data else 0):
-                start = at * SECTOR
-                old = {bytes(self._base[start : start + SECTOR])}
-                now, after = found.get(at) or (old, old)
-                low, high = max(offset - start, 0), min(offset + len(data) - start, SECTOR)
-                piece = data[start + low - offset : start + high - offset]
-                new = {value[:low] + piece + value[high:] for value in now}
-                kept = {v[:low] + piece + v[high:] for v in after} if outcome is Outcome.DURABLE else after
-                now = now | new if outcome is Outcome.FAILED else new
-                found[at] = now, kept | now
-        return {at: Values(*map(frozenset, sets)) for at, sets in found.items() if len(sets[1]) > 1}
+        return {at: values for at, values in self._settled().items() if len(values.after) > 1}
+
+    def _settled(self) -> dict[int, Values]:
+        """The sectors that may have several values; the history is told to them, and empty from then on."""
+        history, self._history = self._history, []
+        for offset, data, outcome, old in history:
+            start = offset // SECTOR * SECTOR
+            for at, low, high in pieces(offset, len(data), SECTOR):
+                now, after = values = self._several.get(at) or _certain(
+                    old[at * SECTOR - start : (at + 1) * SECTOR - start]
+                )
+                piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
+                written = values.each(partial(over, low=low, piece=piece))
+                now = written.now | now if outcome is Outcome.FAILED else written.now
+                self._several[at] = Values(
+                    now, now | (written.after if outcome is Outcome.DURABLE else after)
+                )
+        return self._several
+
+
+def _certain(value: bytes) -> Values:
+    return Values(frozenset({value}), frozenset({value}))

@@ -1,0 +1,62 @@
+"""Bytes over other bytes: only what was written takes memory, so that a disk may have gigabytes."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["SparseBytes", "over", "pieces"]
+
+_BLOCK = 64 << 10
+
+
+def pieces(offset: int, length: int, grain: int) -> Iterator[tuple[int, int, int]]:
+    """The pieces of ``grain`` bytes that a range touches: number, and where in it the range is."""
+    for at in range(offset // grain, -(-(offset + length) // grain) if length > 0 else 0):
+        yield at, max(offset - at * grain, 0), min(offset + length - at * grain, grain)
+
+
+def over(value: bytes, low: int, piece: bytes) -> bytes:
+    """``value``, with ``piece`` from ``low`` on instead of what was there."""
+    return value[:low] + piece + value[low + len(piece) :]
+
+
+class SparseBytes:
+    """An endless row of bytes: what was written, else what is below, else zeros."""
+
+    def __init__(self, below: bytes) -> None:
+        self._below = below
+        self._blocks: dict[int, bytes] = {}
+
+    def copy(self) -> Self:
+        """Another row of the same bytes."""
+        twin = copy(self)
+        twin._blocks = self._blocks.copy()  # noqa: SLF001 - of its own class
+        return twin
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes of a range."""
+        return b"".join([self._block(at)[low:high] for at, low, high in pieces(offset, length, _BLOCK)])
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put bytes at an offset."""
+        for at, low, high in pieces(offset, len(data), _BLOCK):
+            start = at * _BLOCK + low - offset
+            self._blocks[at] = over(self._block(at), low, data[start : start + high - low])
+
+    def forget(self, offset: int) -> None:
+        """Let everything from an offset on be again what is below."""
+        block, rest = divmod(offset, _BLOCK)
+        kept = self._block(block)[:rest]
+        self._blocks = {at: data for at, data in self._blocks.items() if at < block}
+        self.write(block * _BLOCK, kept)
+
+    def below(self, start: int, end: int) -> bytes:
+        """What is below a range."""
+        return self._below[start:end].ljust(max(end - start, 0), b"\0")
+
+    def _block(self, at: int) -> bytes:
+        return self._blocks.get(at) or self.below(at * _BLOCK, (at + 1) * _BLOCK)
