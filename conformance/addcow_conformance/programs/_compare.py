@@ -117,11 +117,15 @@ def _compare_units(session: Session, image: Image) -> None:
         at += extent.length
         if extent.present and extent.depth == 0:
             found |= oracle.units(extent.start, extent.length)
-        if extent.zero and any(oracle.read(extent.start, min(extent.length, _WHOLE))):
+        if extent.zero and not _is_zero(oracle.read(extent.start, min(extent.length, _WHOLE))):
             raise Violation("ACW-DYN-001", f"the extent at {extent.start} is said to be zeros")
     if at != oracle.size:
         raise Violation("ACW-DYN-001", f"the extents end at {at}, and the disk at {oracle.size}")
     _judge_units(session, found, "in the extents")
+
+
+def _is_zero(data: bytes) -> bool:
+    return data == bytes(len(data))  # many times faster than any()
 
 
 def _judge_units(session: Session, found: set[int], where: str) -> None:

@@ -6,6 +6,8 @@ meanwhile: to its end, or until it waits for the first in turn, and then the fir
 
 from __future__ import annotations
 
+import sys
+from queue import SimpleQueue
 from threading import Event, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
@@ -16,30 +18,72 @@ from addcow_conformance.programs._violation import Violation
 from addcow_spec.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from addcow_conformance.programs._session import Session
 
 __all__ = ["race"]
 
-# Seconds after which a request counts as waiting for the other, and after which it hangs.
-_WAITING, _HANGING = 0.02, 30
+# Seconds between two looks at a request that may wait for the other; so many looks in a row that find its
+# thread asleep at one place say that it does. And the seconds after which a request hangs.
+_LOOK, _LOOKS, _HANGING = 0.0003, 3, 30
 
 _RULE = "ACW-DYN-006"
 
 
+class _Worker:
+    """A thread that does one job after the other."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.thread = Thread(target=self._work, daemon=True)
+        self.thread.start()
+
+    def do(self, job: Callable[[], None]) -> None:
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+
+    def bed(self) -> tuple[int, int] | None:
+        """Where the thread sleeps; None if it does not, not even if it waits for a processor."""
+        frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - there is no other way
+        with open(f"/proc/self/task/{self.thread.native_id}/stat", "rb") as file:
+            sleeps = file.read().rpartition(b")")[2].split()[0] == b"S"
+        return (id(frame), frame.f_lasti) if frame and sleeps else None
+
+
+# To start a thread takes longer than most requests, so that those that have done their work are kept.
+_idle: list[_Worker] = []
+
+
 class _Runner:
-    """A request in a thread."""
+    """A request in a thread.
+
+    Attributes:
+        still: set when it has ended, or has come to its pause.
+    """
 
     def __init__(self, session: Session, request: Request) -> None:
         self.request = request
         self.result: Any = None
         self.ended = Event()
+        self.still = Event()
         self._session = session
-        self.thread = Thread(target=self._run, daemon=True)
+        self._worker = _idle.pop() if _idle else _Worker()
 
     @property
     def failed(self) -> bool:
         """Whether a fault of the storage ended it."""
         return isinstance(self.result, StorageError)
+
+    def is_current(self) -> bool:
+        """Whether the caller is its thread."""
+        return current_thread() is self._worker.thread
+
+    def start(self) -> None:
+        self._worker.do(self._run)
 
     def _run(self) -> None:
         try:
@@ -48,6 +92,22 @@ class _Runner:
             self.result = error
         finally:
             self.ended.set()
+            self.still.set()
+
+    def settle(self) -> None:
+        """Return when it has ended, or waits for another thread."""
+        last, looks = None, 0
+        while looks < _LOOKS and not self.ended.wait(_LOOK):
+            bed = self._worker.bed()
+            looks = looks + 1 if bed and bed == last else 0
+            last = bed
+
+    def finish(self) -> bool:
+        """Whether it ends at all."""
+        if not self.ended.wait(_HANGING):
+            return False
+        _idle.append(self._worker)
+        return True
 
 
 def race(session: Session, operation: Race) -> str:
@@ -67,26 +127,27 @@ def race(session: Session, operation: Race) -> str:
 
 
 def _run_both(session: Session, first: _Runner, second: _Runner, pause: int) -> None:
-    paused, go_on = Event(), Event()
+    go_on = Event()
     calls = 0
 
     def hook() -> None:
         nonlocal calls
-        if current_thread() is first.thread:
+        if first.is_current():
             calls += 1
             if calls == pause + 1:
-                paused.set()
+                first.still.set()
                 go_on.wait(_HANGING)
 
     session.watch.hook = hook
     try:
-        first.thread.start()
-        while not (paused.is_set() or first.ended.is_set()):
-            paused.wait(0.001)
-        second.thread.start()
-        second.ended.wait(_HANGING if first.ended.is_set() else _WAITING)
+        first.start()
+        first.still.wait(_HANGING)
+        second.start()
+        if not first.ended.is_set():
+            second.settle()
+        session.waited = not (first.ended.is_set() or second.ended.is_set())
         go_on.set()
-        if not (first.ended.wait(_HANGING) and second.ended.wait(_HANGING)):
+        if not (first.finish() and second.finish()):
             raise Violation(_RULE, f"{first.request} and {second.request} wait for each other")
     finally:
         session.watch.hook = None

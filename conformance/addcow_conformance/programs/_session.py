@@ -70,6 +70,7 @@ class Session:
         files: the files.
         backing: what is below.
         watch: what is written to the files.
+        waited: whether in the last race the second request had to wait for the first.
         tail: whether a resize that failed may have left bits after the bitmap; the owner of a step sets it.
 
     Raises:
@@ -93,6 +94,7 @@ class Session:
         self.oracle = Oracle(disk.size, data, disk.unit_size)
         self.image: Image | None = None
         self.writable = True
+        self.waited = False
         self.tail = False
         self.touched: set[int] = set()
         self.watch = Watch()
