@@ -1,7 +1,7 @@
 """Programs of operations: a disk and what is done to it, run on an implementation beside an oracle."""
 
 from addcow_conformance.programs._files import IMAGE, RAW, check_memory
-from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program
+from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program, program_schema
 from addcow_conformance.programs._program import (
     Backing,
     BackingKind,
@@ -56,5 +56,6 @@ __all__ = [
     "check_memory",
     "dump_program",
     "load_program",
+    "program_schema",
     "tell",
 ]

@@ -11,7 +11,7 @@ from addcow_spec.errors import UsageError
 from addcow_spec.geometry import Geometry
 from addcow_spec.model import Features, HeaderV10, Qcow2Header, Revision
 
-__all__ = ["BackingFiles", "make_backing"]
+__all__ = ["LARGEST_QCOW2", "BackingFiles", "make_backing"]
 
 _BASE_SEED, _MIDDLE_SEED = 7, 11
 # Runs of zeros in the guest's data, as file systems have them: of each 32 KiB the last 8.
@@ -19,6 +19,7 @@ _PERIOD, _FILLED = 32 << 10, 24 << 10
 
 _CLUSTER_BITS = 12
 _CLUSTER = 1 << _CLUSTER_BITS
+LARGEST_QCOW2 = _CLUSTER // 8 * _CLUSTER
 _COPIED = 1 << 63
 _ZERO = 1
 
@@ -66,8 +67,8 @@ def _qcow2(size: int) -> BackingFiles:
     """
     data = _guest_data(_BASE_SEED, size)
     clusters = [data[at : at + _CLUSTER].ljust(_CLUSTER, b"\0") for at in range(0, size, _CLUSTER)]
-    if len(clusters) > _CLUSTER // 8:
-        raise UsageError(f"a qcow2 backing file has at most {_CLUSTER // 8 * _CLUSTER} bytes, not {size}")
+    if size > LARGEST_QCOW2:
+        raise UsageError(f"a qcow2 backing file has at most {LARGEST_QCOW2} bytes, not {size}")
     entries: list[int] = []
     stored: list[bytes] = []
     for number, cluster in enumerate(clusters):

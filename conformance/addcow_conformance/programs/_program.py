@@ -78,7 +78,7 @@ class Disk(NamedTuple):
         size: bytes of the disk.
         backing: the backing file, None without one.
         fill: the byte that fills the image file beforehand, under the clear bits; 0 for a hole.
-        cache_size: bytes of the bitmap that may be kept in memory.
+        cache_size: bytes of the bitmap that may be kept in memory; 4096 or more.
     """
 
     revision: Revision = Revision.V10
