@@ -118,7 +118,7 @@ def during(session: Session, before: Oracle, operation: Operation, windows: froz
 
 
 def _during_resize(session: Session, before: Oracle, size: int, windows: frozenset[int]) -> Moment:
-    """The old size or the new one; what is about to be cut off may read as below already (ACW-DYN-011).
+    """The old size or the new one; what is about to be cut off may read as below, or as zeros (ACW-DYN-011).
 
     In v4 and v6 the size is told in two files, and between the two writes it differs (ACW-SIZ-006).
     """
@@ -126,7 +126,8 @@ def _during_resize(session: Session, before: Oracle, size: int, windows: frozens
     new.resize(size)
     if size < old.size:
         below = session.backing.data[size : old.size].ljust(old.size - size, b"\0")
-        old.write(size, below, Outcome.FAILED)
+        for shown in (below, bytes(old.size - size)):
+            old.write(size, shown, Outcome.FAILED)
         old.durable_units &= old.units(0, size)
     told_twice = session.disk.revision is not Revision.V10
     refusals = frozenset({"ACW-SIZ-006"} if told_twice else ())

@@ -7,7 +7,8 @@ The model of a disk and its file system, for buffered writes:
 - The *length* of a file is durable in the order in which it changed: any prefix of the changes may be there.
   A write that made the file longer may be there without its length, which hides what lies beyond; or its
   length without the write, which shows zeros.
-- A cut that is durable has wiped what it cut off. Of a cut that is not, nothing is there.
+- A cut that is durable has wiped what it cut off. Of one that is not, only the zeros may be there that fill
+  the last block of 4,096 bytes up to its end.
 - A sync makes all that came before it in its own file durable. Two files have no order between them.
 
 Every state that the sectors and lengths can be in is a *choice* of one version each. Where there are no more

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "Option", "PendingFile", "describe", "fate"]
 
 _ZEROS = bytes(SECTOR)
+# What a file system writes at once; the rest of a file's last block is zeros.
+_BLOCK = 4096
 # A longer file is put together sector by sector.
 _SPARSE = 4 << 20
 
@@ -189,26 +191,34 @@ class PendingFile:
         return found
 
     def _option(self, number: int, since: int, length: int) -> Option:
-        kept, now_kept = self._kept, self._kept
+        kept, now_kept, now_length = self._kept, self._kept, self._length
         versions = {at: [Version(-1, data)] for at, data in self._sectors.items()}
         now = dict(self._sectors)
+
+        def add(at: int, data: bytes) -> None:
+            known = versions.setdefault(at, [Version(-1, self._original(at, kept))])
+            if data != known[-1].data:
+                known.append(Version(step, data))
+
         for step, event in enumerate(self._pending):
-            if isinstance(event, TruncateEvent):
-                now_kept = min(now_kept, event.length)
-                _cut(now, event.length)
-                if step <= since:
-                    # Durable: what was there before it is wiped.
-                    kept = min(kept, event.length)
-                    _cut_versions(versions, step, event.length)
+            if not isinstance(event, TruncateEvent):
+                start, end = _range(event)
+                for at in range(start // SECTOR, -(-end // SECTOR)):
+                    now[at] = _written(now.get(at) or self._original(at, now_kept), at, event)
+                    add(at, now[at])
+                now_length = max(now_length, end)
                 continue
-            start, end = _range(event)
-            for at in range(start // SECTOR, -(-end // SECTOR)):
-                old = now.get(at)
-                old = self._original(at, now_kept) if old is None else old
-                now[at] = new = _written(old, at, event)
-                known = versions.setdefault(at, [Version(-1, self._original(at, kept))])
-                if new != known[-1].data:
-                    known.append(Version(step, new))
+            now_kept = min(now_kept, event.length)
+            _cut(now, event.length)
+            if step <= since:
+                # Durable: what was there before it is wiped.
+                kept = min(kept, event.length)
+                _cut_versions(versions, step, event.length)
+            elif event.length < now_length:
+                # Zeros fill the last block up to its end, and may be there without the length.
+                for at in range(event.length // SECTOR, -(-event.length // _BLOCK) * _BLOCK // SECTOR):
+                    add(at, now.get(at) or self._original(at, now_kept))
+            now_length = event.length
         return Option(number, since, length, kept, versions)
 
     def _original(self, at: int, kept: int) -> bytes:

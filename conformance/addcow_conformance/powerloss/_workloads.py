@@ -21,6 +21,7 @@ from addcow_conformance.programs import (
     Write,
     Zeroes,
 )
+from addcow_spec.geometry import Geometry
 from addcow_spec.model import Revision
 
 _KIB = 1 << 10
@@ -99,16 +100,17 @@ def _sectors(revision: Revision) -> Family:
 
 
 def _pages(revision: Revision) -> Family:
-    """v4, v6: two pages of the bitmap behind a cache of one, so that a page that has changed has to leave."""
-    border = _PAGE * _SECTOR
+    """Two pages of the bitmap behind a cache of one, so that a page that has changed has to leave."""
+    unit = Geometry(revision, 0).unit_size
+    border = _PAGE * unit
     return Family(
         f"{revision}-pages",
-        Disk(revision, border + 4 * _SECTOR, Backing(BackingKind.RAW, 3_000), fill=0),
+        Disk(revision, border + 2 * unit + _SECTOR, Backing(BackingKind.RAW, 3_000), fill=0),
         (
             Write(0, 2 * _SECTOR, 1),
             Write(2_900, 600, 2),
             Write(border - _SECTOR, 2 * _SECTOR, 3),
-            Write(border + _SECTOR, _SECTOR, 4),
+            Write(border + unit, _SECTOR, 4),
             Zeroes(border - 100, 200, unmap=False),
             Flush(),
             Reopen(),
@@ -120,5 +122,5 @@ def _pages(revision: Revision) -> Family:
 FAMILIES = tuple(
     family
     for revision in Revision
-    for family in ((_clusters(),) if revision is Revision.V10 else (_sectors(revision), _pages(revision)))
+    for family in (_clusters() if revision is Revision.V10 else _sectors(revision), _pages(revision))
 )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from addcow_conformance.programs._files import IMAGE, RAW
-from addcow_conformance.programs._program import Flush, Kill, Operation, Read, Reopen, Resize, Write, Zeroes
+from addcow_conformance.programs._program import (
+    Flush,
+    Kill,
+    Operation,
+    Race,
+    Read,
+    Reopen,
+    Resize,
+    Write,
+    Zeroes,
+)
 from addcow_conformance.programs._violation import Violation
 from addcow_spec.geometry import Geometry
 from addcow_spec.rules import Severity
@@ -17,7 +27,7 @@ if TYPE_CHECKING:
     from addcow_conformance.targets import Image
     from addcow_spec.model import Revision
 
-__all__ = ["bits_set", "compare"]
+__all__ = ["bits_set", "compare", "windows_of"]
 
 # A disk of this size or less is read whole; of a larger one the windows that something happened in.
 _WHOLE = 4 << 20
@@ -76,7 +86,7 @@ def _compare_changes(session: Session, operation: Operation | None, result: Resu
 
 
 def _compare_bytes(session: Session, image: Image, rule: str, operation: Operation | None) -> None:
-    for offset, length in _windows(session, operation):
+    for offset, length in _windows(session):
         data = image.read(offset, length)
         wrong = session.oracle.see(offset, data)
         if wrong is None:
@@ -88,14 +98,20 @@ def _compare_bytes(session: Session, image: Image, rule: str, operation: Operati
         raise Violation(rule, f"bytes from {wrong} on are {found}, and not {expected}")
 
 
-def _windows(session: Session, operation: Operation | None) -> Iterator[tuple[int, int]]:
+def windows_of(operation: Operation) -> set[int]:
+    """The windows of a large disk that an operation writes at its ends, by number."""
+    if isinstance(operation, Race):
+        return windows_of(operation.first) | windows_of(operation.second)
+    if not isinstance(operation, Write | Zeroes):
+        return set()
+    return {operation.offset // _WINDOW, (operation.offset + operation.length) // _WINDOW}
+
+
+def _windows(session: Session) -> Iterator[tuple[int, int]]:
     size = session.oracle.size
     if size <= _WHOLE:
         yield 0, size
         return
-    if isinstance(operation, Write | Zeroes):
-        first, last = operation.offset // _WINDOW, (operation.offset + operation.length) // _WINDOW
-        session.touched |= {first, last}
     ends = {0, len(session.backing.data) // _WINDOW, (size - 1) // _WINDOW}
     for window in sorted(session.touched | ends):
         start = window * _WINDOW

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from addcow_conformance.oracle import Oracle
 from addcow_conformance.programs._backing import BackingFiles, make_backing
-from addcow_conformance.programs._compare import compare
+from addcow_conformance.programs._compare import compare, windows_of
 from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
 from addcow_conformance.programs._program import BackingKind, Disk, Fault, Kill, Operation, Reopen, Via
 from addcow_conformance.programs._steps import RULES, STEPS
@@ -213,6 +213,7 @@ class Session:
             return Result("done")
         if self.odd(self.disk.size) or (self.image is None and not isinstance(operation, Reopen | Kill)):
             return Result("skipped")
+        self.touched |= windows_of(operation)
         self.watch.changes.clear()
         rule = RULES[type(operation)]
         try:
