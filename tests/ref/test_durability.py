@@ -152,6 +152,24 @@ def test_page_that_left_is_made_durable_by_a_flush_without_changed_pages(scene):
         assert told(scene, log)[3:] == ["sync img", "sync x"]
 
 
+def test_first_flush_makes_bits_durable_that_a_killed_process_wrote(scene):
+    """A page left the cache and was not synced. Who opens the image next reads what its bits show."""
+    border = PAGE_UNITS * SECTOR
+    scene.create(border + SECTOR, revision=Revision.V6)
+    image, _ = scene.recorded(cache_size=PAGE)
+    image.write(border - SECTOR, b"\xee" * 2 * SECTOR)
+    for file in (image._disk.image_file, image._disk.file):
+        file.close()
+    image, log = scene.recorded()
+    with image:
+        assert image.read(border - SECTOR, 2 * SECTOR) == b"\xee" * SECTOR + bytes(SECTOR)
+        image.flush()
+        assert told(scene, log) == ["sync img", "sync x"]
+        log.clear()
+        image.flush()
+        assert told(scene, log) == ["sync img"]
+
+
 # -- two at once
 
 
