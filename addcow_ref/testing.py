@@ -111,6 +111,7 @@ class Fault:
         times: how many fail then, None for all; counted down as well.
         code: errno of the failure.
         partial: how many bytes of a READ, WRITE or ZEROES are done before it fails; see `FaultPlan.grain`.
+        hit: kind of the call that failed last, None while none has.
     """
 
     operation: Operation | None
@@ -119,6 +120,7 @@ class Fault:
     times: int | None = None
     code: int = errno.EIO
     partial: int = 0
+    hit: Operation | None = None
 
     def strikes(self, operation: Operation, name: bytes) -> bool:
         """Whether a call fails, which is counted."""
@@ -129,6 +131,7 @@ class Fault:
             return False
         if self.times:
             self.times -= 1
+        self.hit = operation
         return True
 
 

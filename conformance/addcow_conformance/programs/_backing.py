@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from typing import NamedTuple
 
 from addcow_conformance.programs._program import Backing, BackingKind, pattern
@@ -31,11 +32,20 @@ class BackingFiles(NamedTuple):
         name: the file that the image names.
         files: all files, by name.
         data: the guest's data.
+        runs: where each stretch of the data begins, and the layer that has it, counted from the image; 0 for
+            none. In order, the first at 0.
     """
 
     name: bytes
     files: dict[bytes, bytes]
     data: bytes
+    runs: tuple[tuple[int, int], ...] = ((0, 0),)
+
+    def depths(self, start: int, end: int) -> set[int]:
+        """The layers that have the bytes of a range, 0 where none has them."""
+        first = bisect_right(self.runs, start, key=lambda run: run[0]) - 1
+        last = bisect_right(self.runs, end - 1, key=lambda run: run[0])
+        return {depth for _, depth in self.runs[first:last]}
 
 
 def make_backing(backing: Backing) -> BackingFiles:
@@ -57,7 +67,7 @@ def _guest_data(seed: int, size: int) -> bytes:
 
 def _raw(size: int) -> BackingFiles:
     data = _guest_data(_BASE_SEED, size)
-    return BackingFiles(b"base.raw", {b"base.raw": data}, data)
+    return BackingFiles(b"base.raw", {b"base.raw": data}, data, ((0, 1), (size, 0)))
 
 
 def _qcow2(size: int) -> BackingFiles:
@@ -71,12 +81,14 @@ def _qcow2(size: int) -> BackingFiles:
         raise UsageError(f"a qcow2 backing file has at most {LARGEST_QCOW2} bytes, not {size}")
     entries: list[int] = []
     stored: list[bytes] = []
+    runs: list[tuple[int, int]] = []
     for number, cluster in enumerate(clusters):
         if any(cluster):
             entries.append(_COPIED | (5 + len(stored)) * _CLUSTER)
             stored.append(cluster)
         else:
             entries.append(_ZERO * (number % 2))
+        runs.append((number * _CLUSTER, 1 if entries[-1] else 0))
     header = build_qcow2(
         Qcow2Header(
             version=3,
@@ -109,7 +121,7 @@ def _qcow2(size: int) -> BackingFiles:
         struct.pack(f">{len(entries)}Q", *entries),
     )
     file = b"".join(table.ljust(_CLUSTER, b"\0") for table in tables) + b"".join(stored)
-    return BackingFiles(b"base.qcow2", {b"base.qcow2": file}, data)
+    return BackingFiles(b"base.qcow2", {b"base.qcow2": file}, data, (*runs, (size, 0)))
 
 
 def _chain(size: int) -> BackingFiles:
@@ -132,7 +144,19 @@ def _chain(size: int) -> BackingFiles:
         reserved=names.ljust(HeaderV10.LENGTH - HeaderV10.RESERVED_OFFSET, b"\0"),
     )
     files = {b"base.raw": base, b"middle.raw": written, b"middle.add-cow": build_header(header) + bits}
-    return BackingFiles(b"middle.add-cow", files, bytes(data))
+    return BackingFiles(b"middle.add-cow", files, bytes(data), _chain_runs(geometry, len(base)))
+
+
+def _chain_runs(geometry: Geometry, base: int) -> tuple[tuple[int, int], ...]:
+    size, runs = geometry.virtual_size, list[tuple[int, int]]()
+    for unit in range(geometry.units):
+        start = unit * geometry.unit_size
+        if unit % 2 == 0:
+            runs.append((start, 1))
+        else:
+            runs += [(start, 2 if start < base else 0)]
+            runs += [(base, 0)] if start < base < start + geometry.unit_size else []
+    return (*runs, (size, 0))
 
 
 _MAKERS = {BackingKind.RAW: _raw, BackingKind.QCOW2: _qcow2, BackingKind.CHAIN: _chain}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from addcow_conformance.programs._files import IMAGE, RAW
+from addcow_conformance.programs._files import IMAGE
 from addcow_conformance.programs._program import (
     Flush,
     Kill,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from addcow_conformance.programs._session import Result, Session
+    from addcow_conformance.programs._watch import Call
     from addcow_conformance.targets import Image
     from addcow_spec.model import Revision
 
@@ -32,6 +33,8 @@ __all__ = ["bits_set", "compare", "windows_of"]
 # A disk of this size or less is read whole; of a larger one the windows that something happened in.
 _WHOLE = 4 << 20
 _WINDOW = 64 << 10
+# So many windows of a single request, and the last one.
+_MANY = 16
 
 
 def compare(
@@ -50,6 +53,7 @@ def compare(
     """
     if result:
         _compare_changes(session, operation, result)
+    seen = len(session.watch.changes)
     for name, data in session.backing.files.items():
         if session.files.get(name) != data:
             raise Violation("ACW-DYN-004", f"the bytes of {name.decode()} have changed")
@@ -64,8 +68,10 @@ def compare(
         isinstance(operation, Resize) and result is not None and result.changes
     )
     flushed = result is None or (flushing and result.outcome == "done")
-    if flushed and session.writable:
+    if flushed:
         _compare_files(session)
+    for change in session.watch.changes[seen:]:
+        _judge_reading(session, "a comparison", change)
 
 
 def _compare_changes(session: Session, operation: Operation | None, result: Result) -> None:
@@ -74,12 +80,19 @@ def _compare_changes(session: Session, operation: Operation | None, result: Resu
     for change in result.changes:
         if change.name in session.backing.files:
             raise Violation("ACW-DYN-004", f"a backing file is written: {change}")
+        if result.outcome == "refused" and change.operation != "sync":
+            raise Violation(
+                "ACW-DYN-007" if session.writable else "ACW-DYN-004",
+                f"{operation} is refused, and does {change}",
+            )
         if isinstance(operation, Read) or not (session.writable or closing):
-            if change.operation == "sync":
-                continue
-            if isinstance(operation, Read) and session.writable and change.name != RAW:
-                continue  # a page of the bitmap had to leave the cache
-            raise Violation("ACW-DYN-004", f"{operation} writes: {change}")
+            _judge_reading(session, operation, change)
+
+
+def _judge_reading(session: Session, operation: object, change: Call) -> None:
+    """A change of a file by what only reads; a page of the bitmap may have to leave the cache for it."""
+    if change.operation != "sync" and not (session.writable and change.name == IMAGE):
+        raise Violation("ACW-DYN-004", f"{operation} writes: {change}")
 
 
 # --- the disk's bytes
@@ -99,12 +112,13 @@ def _compare_bytes(session: Session, image: Image, rule: str, operation: Operati
 
 
 def windows_of(operation: Operation) -> set[int]:
-    """The windows of a large disk that an operation writes at its ends, by number."""
+    """The windows of a large disk that an operation writes, by number; of many, some and the last one."""
     if isinstance(operation, Race):
         return windows_of(operation.first) | windows_of(operation.second)
     if not isinstance(operation, Write | Zeroes):
         return set()
-    return {operation.offset // _WINDOW, (operation.offset + operation.length) // _WINDOW}
+    first, last = operation.offset // _WINDOW, (operation.offset + operation.length) // _WINDOW
+    return {*range(first, min(last, first + _MANY)), last}
 
 
 def _windows(session: Session) -> Iterator[tuple[int, int]]:
@@ -131,17 +145,17 @@ def _compare_units(session: Session, image: Image) -> None:
                 "ACW-DYN-001", f"an extent starts at {extent.start}, and the one before ends at {at}"
             )
         at += extent.length
+        if at > oracle.size:
+            break
         if extent.present and extent.depth == 0:
             found |= oracle.units(extent.start, extent.length)
-        if extent.zero and not _is_zero(oracle.read(extent.start, min(extent.length, _WHOLE))):
+        elif session.backing.depths(extent.start, at) != {extent.depth if extent.present else 0}:
+            raise Violation("ACW-DYN-001", f"the extent at {extent.start} is in another layer")
+        if extent.zero and oracle.see(extent.start, bytes(min(extent.length, _WHOLE))) is not None:
             raise Violation("ACW-DYN-001", f"the extent at {extent.start} is said to be zeros")
     if at != oracle.size:
         raise Violation("ACW-DYN-001", f"the extents end at {at}, and the disk at {oracle.size}")
     _judge_units(session, found, "in the extents")
-
-
-def _is_zero(data: bytes) -> bool:
-    return data == bytes(len(data))  # many times faster than any()
 
 
 def _judge_units(session: Session, found: set[int], where: str) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from queue import SimpleQueue
 from threading import Event, Thread, current_thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.oracle import Outcome
 from addcow_conformance.programs._program import Flush, Race, Read, Request, Stream, Write, Zeroes
-from addcow_conformance.programs._requests import data_of, perform, tell
+from addcow_conformance.programs._requests import data_of, must_refuse, perform, tell
 from addcow_conformance.programs._violation import Violation
 from addcow_spec.errors import StorageError, UsageError
 
@@ -88,7 +89,7 @@ class _Runner:
     def _run(self) -> None:
         try:
             self.result = self._session.attempt(_RULE, lambda image: perform(image, self.request))
-        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
+        except BaseException as error:  # noqa: BLE001 - told by the thread that waits
             self.result = error
         finally:
             self.ended.set()
@@ -96,8 +97,8 @@ class _Runner:
 
     def settle(self) -> None:
         """Return when it has ended, or waits for another thread."""
-        last, looks = None, 0
-        while looks < _LOOKS and not self.ended.wait(_LOOK):
+        last, looks, until = None, 0, monotonic() + _HANGING
+        while looks < _LOOKS and not self.ended.wait(_LOOK) and monotonic() < until:
             bed = self._worker.bed()
             looks = looks + 1 if bed and bed == last else 0
             last = bed
@@ -119,10 +120,11 @@ def race(session: Session, operation: Race) -> str:
     first, second = _Runner(session, operation.first), _Runner(session, operation.second)
     _run_both(session, first, second, operation.pause)
     for runner in (first, second):
-        if isinstance(runner.result, Violation):
-            raise runner.result
-        if isinstance(runner.result, Exception) and not isinstance(runner.result, StorageError | UsageError):
-            raise runner.result
+        error = runner.result
+        if isinstance(error, Violation):
+            raise error
+        if isinstance(error, BaseException) and not isinstance(error, StorageError | UsageError):
+            raise Violation(_RULE, f"{runner.request}: {type(error).__name__}: {error}") from error
     return _judge(session, first, second)
 
 
@@ -161,26 +163,28 @@ def _judge(session: Session, first: _Runner, second: _Runner) -> str:
     _judge_read(session, second, first)
     # A flush owes nothing to what was under way.
     for runner in sorted((first, second), key=lambda runner: not isinstance(runner.request, Flush)):
-        if not isinstance(runner.result, UsageError):
-            cut = isinstance(runner.request, Stream) and runner.result is not True
+        if not must_refuse(session, runner.request):
+            cut = isinstance(runner.request, Stream) and runner.result is not True and not runner.failed
+            if cut and runner.request == Stream():
+                raise Violation("ACW-DYN-012", "a stream that nobody stopped says that it was stopped")
             tell(session.oracle, runner.request, failed=cut or runner.failed)
     _tell_overlap(session, first, second)
     return "failed" if first.failed or second.failed else "done"
 
 
 def _judge_refusal(session: Session, runner: _Runner) -> None:
-    request = runner.request
-    end = request.offset + request.length if isinstance(request, Read | Write | Zeroes) else 0
-    refuse = end > session.oracle.size or not (session.writable or isinstance(request, Read | Flush))
+    request, refuse = runner.request, must_refuse(session, runner.request)
     if not runner.failed and isinstance(runner.result, UsageError) != refuse:
         raise Violation(_RULE, f"{request} is {'not refused' if refuse else f'refused: {runner.result}'}")
 
 
 def _judge_read(session: Session, runner: _Runner, other: _Runner) -> None:
     """A read may show the other's bytes or not, each sector by itself."""
-    if isinstance(runner.request, Read) and isinstance(runner.result, bytes):
+    if isinstance(runner.request, Read) and not isinstance(runner.result, StorageError | UsageError):
+        if not isinstance(runner.result, bytes) or len(runner.result) != runner.request.length:
+            raise Violation(_RULE, f"{runner.request} gives something else")
         either = session.oracle.copy()
-        if isinstance(other.request, Write | Zeroes) and not isinstance(other.result, UsageError):
+        if isinstance(other.request, Write | Zeroes) and not must_refuse(session, other.request):
             tell(either, other.request, failed=True)
         if either.see(runner.request.offset, runner.result) is not None:
             raise Violation(_RULE, f"{runner.request} shows bytes that were never there")
@@ -189,10 +193,9 @@ def _judge_read(session: Session, runner: _Runner, other: _Runner) -> None:
 def _tell_overlap(session: Session, first: _Runner, second: _Runner) -> None:
     """Where both write a sector, the first may be the last to do so."""
     one, two = first.request, second.request
-    if not (isinstance(one, Write | Zeroes) and isinstance(two, Write | Zeroes)) or UsageError in {
-        type(first.result),
-        type(second.result),
-    }:
+    if not (isinstance(one, Write | Zeroes) and isinstance(two, Write | Zeroes)):
+        return
+    if must_refuse(session, one) or must_refuse(session, two):
         return
     start, end = max(one.offset, two.offset), min(one.offset + one.length, two.offset + two.length)
     if start < end:

@@ -9,9 +9,21 @@ from addcow_conformance.oracle import Oracle, Outcome
 from addcow_conformance.programs._program import Flush, Read, Request, Stream, Write, Zeroes, pattern
 
 if TYPE_CHECKING:
+    from addcow_conformance.programs._session import Session
     from addcow_conformance.targets import Image
 
-__all__ = ["data_of", "perform", "tell"]
+__all__ = ["data_of", "end_of", "must_refuse", "perform", "tell"]
+
+
+def end_of(request: Request) -> int:
+    """Where the range of a request ends, 0 if it has none."""
+    return request.offset + request.length if isinstance(request, Read | Write | Zeroes) else 0
+
+
+def must_refuse(session: Session, request: Request) -> bool:
+    """Whether a request has to be refused (ACW-DYN-004, ACW-DYN-007)."""
+    changes = isinstance(request, Write | Zeroes | Stream)
+    return end_of(request) > session.oracle.size or (changes and not session.writable)
 
 
 def data_of(request: Write | Zeroes) -> bytes:

@@ -8,24 +8,37 @@ An operation may fail where a storage call was made to fail, and nowhere else.
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from addcow_conformance.oracle import Oracle
 from addcow_conformance.programs._backing import BackingFiles, make_backing
 from addcow_conformance.programs._compare import compare, windows_of
 from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
-from addcow_conformance.programs._program import BackingKind, Disk, Fault, Kill, Operation, Reopen, Via
+from addcow_conformance.programs._program import (
+    BackingKind,
+    Disk,
+    Fault,
+    Flush,
+    Kill,
+    Operation,
+    Reopen,
+    Resize,
+    Stream,
+    Via,
+)
 from addcow_conformance.programs._steps import RULES, STEPS
 from addcow_conformance.programs._violation import Violation
 from addcow_conformance.programs._watch import Call, Watch, WatchedStorage
 from addcow_ref.testing import Fault as ArmedFault
 from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
-from addcow_spec.errors import ImageError, StorageError, UsageError
+from addcow_ref.testing import Operation as Failing
+from addcow_spec.errors import AddCowError, StorageError, UsageError
 from addcow_spec.geometry import SECTOR_SIZE
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from addcow_conformance.targets import Image, Target
     from addcow_ref.storage import Storage
@@ -50,6 +63,21 @@ class Result(NamedTuple):
     outcome: str
     changes: tuple[Call, ...] = ()
     struck: bool = False
+
+
+@contextmanager
+def _any_error_is(rule: str) -> Iterator[None]:
+    try:
+        yield
+    except Violation:
+        raise
+    except Exception as error:
+        raise Violation(rule, f"{type(error).__name__}: {error}") from error
+
+
+def _durable(operation: Operation) -> bool:
+    """Whether what an operation did is durable when it has returned."""
+    return isinstance(operation, Flush | Reopen | Resize | Stream) or getattr(operation, "fua", False)
 
 
 class Session:
@@ -104,7 +132,8 @@ class Session:
         self._comparing = comparing
         self._fault: Fault | None = None
         self._armed: ArmedFault | None = None
-        self._wounded = False
+        # Whether a call failed, and whether a sync did, since the image was opened.
+        self._wounded = self._lost = False
         self._put_files()
         self._create()
 
@@ -152,18 +181,22 @@ class Session:
             )
         except UsageError as error:
             refused = error
-        except (ImageError, StorageError) as error:
-            raise Violation("ACW-DYN-010", f"creating fails: {error}") from error
+        except Exception as error:
+            raise Violation("ACW-DYN-010", f"creating fails: {type(error).__name__}: {error}") from error
         length = file.length()
         file.close()
+        for change in self.watch.changes:
+            if change.name != IMAGE:
+                raise Violation("ACW-DYN-010", f"creating writes to another file: {change}")
         if self.odd(self.disk.size) != (refused is not None):
             raise Violation(
                 "ACW-DYN-010", f"creating is refused: {refused}" if refused else "an odd size is taken"
             )
         if refused is None:
             self.open(writable=True)
-            if self._comparing:
-                compare(self, "ACW-DYN-010")
+            with _any_error_is("ACW-DYN-010"):
+                if self._comparing:
+                    compare(self, "ACW-DYN-010")
         elif refused.rule != "ACW-SIZ-007" or length:
             raise Violation("ACW-DYN-010", f"refused by {refused.rule or 'no rule'}, {length} bytes are left")
 
@@ -181,18 +214,23 @@ class Session:
         Raises:
             Violation: it is refused without one (ACW-DYN-009).
         """
-        self.image, self.writable = None, writable
+        self.image, self.writable, before = None, writable, self.struck
         file = self._wrapped(self.files.open(IMAGE, writable=writable, via=via))
         try:
             self.image = self.target.open_image(
                 file, writable=writable, revision=self.disk.revision, cache_size=self.disk.cache_size
             )
-        except (ImageError, StorageError, UsageError) as error:
+        except Exception as error:
+            left = self.watch.opened
             self.watch.close_all()
-            if not self.struck:
-                raise Violation("ACW-DYN-009", f"a sound image is refused: {error}") from error
+            if before or not self.struck or not isinstance(error, AddCowError):
+                message = f"a sound image is refused: {type(error).__name__}: {error}"
+                raise Violation("ACW-DYN-009", message) from error
+            if left:
+                raise Violation("ACW-DYN-009", f"{left} files are open after a refusal") from error
             return False
-        self._wounded = False
+        self._wounded = self.struck and not before
+        self._lost = False
         return True
 
     # --- operations
@@ -216,20 +254,29 @@ class Session:
         self.touched |= windows_of(operation)
         self.watch.changes.clear()
         rule = RULES[type(operation)]
-        try:
-            self._arm()
-            outcome = STEPS[type(operation)](self, operation)
-            result = Result(outcome, tuple(self.watch.changes), self.struck)
-        except Violation:
-            raise
-        except Exception as error:
-            raise Violation(rule, f"{type(error).__name__}: {error}") from error
-        finally:
-            self._wounded = self._wounded or self.struck
-            self._armed = self._fault = None
-            self.plan.disarm()
+        with _any_error_is(rule):
+            result = self._do(operation)
         if self._comparing or isinstance(operation, Kill):
             compare(self, rule, operation, result)
+        return result
+
+    def _do(self, operation: Operation) -> Result:
+        lost, writable, reopening = self._lost, self.writable, isinstance(operation, Reopen | Kill)
+        self._arm()
+        try:
+            outcome = STEPS[type(operation)](self, operation)
+            result = Result(outcome, tuple(self.watch.changes), self.struck)
+            hit = self._armed.hit if self._armed else None
+        finally:
+            self._wounded = self._wounded or (self.struck and not reopening)
+            self._armed = self._fault = None
+            self.plan.disarm()
+        self._lost = self._lost or (hit is Failing.SYNC and not reopening)
+        if outcome == "done" and hit is Failing.LOCK and reopening:
+            raise Violation("ACW-DYN-014", "an image is opened that could not be locked")
+        unsure = hit is Failing.SYNC or (lost and not reopening)
+        if outcome == "done" and writable and unsure and _durable(operation):
+            raise Violation("ACW-DYN-005", f"{operation} returns, and a sync has failed")
         return result
 
     def _arm(self) -> None:

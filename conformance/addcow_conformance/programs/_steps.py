@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from addcow_conformance.programs._compare import windows_of
 from addcow_conformance.programs._files import RAW
 from addcow_conformance.programs._program import (
     Flush,
@@ -19,7 +20,7 @@ from addcow_conformance.programs._program import (
     Zeroes,
 )
 from addcow_conformance.programs._race import race
-from addcow_conformance.programs._requests import perform, tell
+from addcow_conformance.programs._requests import end_of, must_refuse, perform, tell
 from addcow_conformance.programs._violation import Violation
 from addcow_spec.errors import StorageError, UsageError
 
@@ -53,7 +54,8 @@ def _request(session: Session, request: Request) -> str:
     if _refused(session, request, result):
         return "refused"
     if isinstance(result, StorageError):
-        tell(session.oracle, request, failed=True)
+        if not must_refuse(session, request):  # what has to be refused does nothing, whatever fails
+            tell(session.oracle, request, failed=True)
         return "failed"
     if isinstance(request, Read):
         _compare_read(session, request, result)
@@ -75,8 +77,7 @@ def _refused(session: Session, request: Request, result: Any) -> bool:  # noqa: 
         Violation: it was and had not to be, or the other way round (ACW-DYN-004, ACW-DYN-007).
     """
     changes = isinstance(request, Write | Zeroes | Stream)
-    end = request.offset + request.length if isinstance(request, Read | Write | Zeroes) else 0
-    outside = end > session.oracle.size
+    outside = end_of(request) > session.oracle.size
     refused = isinstance(result, UsageError)
     if refused and not outside and not (changes and not session.writable):
         raise Violation("ACW-DYN-007", f"{request} is refused: {result}")
@@ -109,6 +110,9 @@ def _reopen(session: Session, operation: Reopen) -> str:
     closed: Any = None
     if session.image is not None:
         closed = session.attempt("ACW-DYN-005", lambda image: image.close())
+        _no_writes(session, 0, "closing an image that was open for reading")
+        if session.watch.opened:
+            raise Violation("ACW-DYN-014", f"{session.watch.opened} files are open after closing")
         if isinstance(closed, UsageError):
             raise Violation("ACW-DYN-005", f"closing is refused: {closed}")
         if closed is not None:
@@ -116,8 +120,16 @@ def _reopen(session: Session, operation: Reopen) -> str:
         elif session.writable:
             session.oracle.flush()
     session.watch.close_all()
+    before = len(session.watch.changes)
     opened = session.open(writable=operation.writable, via=operation.via)
+    _no_writes(session, before, "opening for reading")
     return "done" if opened and closed is None else "failed"
+
+
+def _no_writes(session: Session, since: int, what: str) -> None:
+    for change in () if session.writable else session.watch.changes[since:]:
+        if change.operation != "sync":
+            raise Violation("ACW-DYN-004", f"{what} writes: {change}")
 
 
 def _kill(session: Session, _operation: Kill) -> str:
@@ -134,17 +146,20 @@ def _resize(session: Session, operation: Resize) -> str:
     if isinstance(result, UsageError):
         if not refuse:
             raise Violation("ACW-DYN-011", f"{operation} from {old} is refused: {result}")
+        if session.writable and result.rule != "ACW-SIZ-007":
+            raise Violation("ACW-SIZ-007", f"{operation} is refused by {result.rule or 'no rule'}: {result}")
         return "refused"
     if isinstance(result, StorageError):
         size = session.image.size if session.image else old
-        if size not in ({old, new} if new < old else {old}):
+        if size not in ({old, new} if new < old and not refuse else {old}):
             raise Violation("ACW-DYN-011", f"{operation} from {old} fails, and the size is {size}")
-        session.tail = session.tail or new < old
+        session.tail = session.tail or (new < old and not refuse)
         if size != old:
             session.oracle.resize(size)
         return "failed"
     if refuse:
         raise Violation("ACW-SIZ-007" if session.writable else "ACW-DYN-004", f"{operation} is not refused")
+    session.touched |= windows_of(Write(old, 0))
     session.oracle.resize(new)
     session.tail = session.tail and new == old
     return "done"

@@ -35,11 +35,20 @@ class Watch:
     def __init__(self) -> None:
         self.changes: list[Call] = []
         self.hook: Callable[[], None] | None = None
-        self._opened: list[Storage] = []
+        self._opened: dict[int, Storage] = {}
+
+    @property
+    def opened(self) -> int:
+        """Number of files that are open."""
+        return len(self._opened)
 
     def add(self, storage: Storage) -> None:
         """Watch a file until it is closed."""
-        self._opened.append(storage)
+        self._opened[id(storage)] = storage
+
+    def remove(self, storage: Storage) -> None:
+        """A file is closed."""
+        self._opened.pop(id(storage), None)
 
     def see(self, operation: Operation, storage: Storage, offset: int = 0, length: int = 0) -> None:
         """A call is about to be made."""
@@ -50,9 +59,9 @@ class Watch:
 
     def close_all(self) -> None:
         """Close every file as the end of a process does: without a flush."""
-        for storage in self._opened:
+        for storage in self._opened.values():
             storage.close()
-        self._opened = []
+        self._opened = {}
 
 
 class WatchedStorage(Wrapper):
@@ -66,6 +75,11 @@ class WatchedStorage(Wrapper):
     def open(self, name: bytes, *, writable: bool = False) -> WatchedStorage:
         """See `Storage.open`; the file has the same watch."""
         return WatchedStorage(self.storage.open(name, writable=writable), self._watch)
+
+    def close(self) -> None:
+        """See `Storage.close`."""
+        self._watch.remove(self.storage)
+        self.storage.close()
 
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
         """See `Storage.read_into`."""
