@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +26,6 @@ FAILED, FOUND, FOREIGN, CLEAN = 1, 2, 63, 0
 
 # Images that a worker takes at a time, at most.
 _CHUNK = 16
-_PR_SET_PDEATHSIG = 1
 
 
 def exit_status(report: Report, fail_on: Severity) -> int:
@@ -124,35 +122,22 @@ def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> 
         yield from map(partial(_step, job), images)
         return
     # Slow to import, and needed for pools only.
-    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415
+    from addcow_conformance._workers import BrokenProcessPool, pool  # noqa: PLC0415
 
     found = list(images)
     processes = min(processes, max(len(found), 1))
     chunk = max(1, min(_CHUNK, len(found) // (processes * 4)))
     done = 0
-    pool = ProcessPoolExecutor(processes, initializer=_serve, initargs=(os.getpid(),))
     try:
-        for report in pool.map(partial(_step, job), found, chunksize=chunk):
-            yield report
-            done += 1
+        with pool(processes, finish=True) as workers:
+            for report in workers.map(partial(_step, job), found, chunksize=chunk):
+                yield report
+                done += 1
     except BrokenProcessPool:
         for image in found[done:]:
             yield (
                 image if isinstance(image, Report) else job.failed(image, "the process that checked it died")
             )
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _serve(parent: int) -> None:
-    """Prepare a worker: an interrupt is the parent's to handle, and the worker ends with the parent."""
-    import ctypes  # noqa: PLC0415 - in workers only
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(FAILED)
 
 
 def _step(job: Job, image: bytes | Report) -> Report:

@@ -21,7 +21,8 @@ __all__ = ["Part", "Summary", "explore"]
 _SLICE = 32
 # Slices that wait in the executor, for each that it may be working on.
 _AHEAD = 64
-# Violations that are kept of a slice, and of a summary: the smallest.
+# Violations that are kept of each rule in a slice and in a family, and in a summary: the smallest.
+_KEPT_OF_RULE = 3
 _KEPT = 10
 
 
@@ -53,7 +54,7 @@ class Part(NamedTuple):
         tally: what was looked at.
         seconds: time that it took, added up over all processes.
         rules: how many workloads break each rule.
-        found: the smallest of the violations.
+        found: the smallest of the violations of each rule.
     """
 
     family: str
@@ -69,13 +70,24 @@ class Part(NamedTuple):
             self.tally.plus(other.tally),
             self.seconds + other.seconds,
             self.rules + other.rules,
-            tuple(sorted(self.found + other.found, key=_size)[:_KEPT]),
+            _smallest(self.found + other.found),
         )
 
 
 def _size(found: Found) -> tuple[int, str]:
     """What makes a violation small; equal ones in one order, whatever process found them first."""
     return len(found.program.operations), repr(found.program.operations)
+
+
+def _smallest(found: Sequence[Found]) -> tuple[Found, ...]:
+    """The smallest violations of each rule: one that is broken often must not hide another."""
+    kept: list[Found] = []
+    rules = Counter[str]()
+    for each in sorted(found, key=_size):
+        rules[each.rule] += 1
+        if rules[each.rule] <= _KEPT_OF_RULE:
+            kept.append(each)
+    return tuple(kept)
 
 
 class Summary(NamedTuple):

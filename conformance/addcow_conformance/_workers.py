@@ -1,0 +1,79 @@
+"""Processes that work for a command, and end with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
+
+__all__ = ["BrokenProcessPool", "pool"]
+
+_FAILED = 1
+_PR_SET_PDEATHSIG = 1
+
+
+class _Pool(ProcessPoolExecutor):
+    """Gives out futures of its own, that may be cancelled at any time.
+
+    When a worker dies, Python fails every future of the pool; one that somebody cancels meanwhile stops it
+    halfway, with a traceback, and other workers are waited for without end.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """See `Executor.submit`."""
+        given: Future[Any] = Future()
+
+        def settle(done: Future[Any]) -> None:
+            if not given.set_running_or_notify_cancel():
+                return
+            if done.cancelled():
+                given.set_exception(BrokenProcessPool("the pool was shut down"))
+            elif error := done.exception():
+                given.set_exception(error)
+            else:
+                given.set_result(done.result())
+
+        super().submit(fn, *args, **kwargs).add_done_callback(settle)
+        return given
+
+
+@contextmanager
+def pool(processes: int, *, finish: bool) -> Iterator[Executor]:
+    """An executor of so many processes, which are gone when the block is left.
+
+    They are forks: a worker has what this process has loaded. What waits is cancelled at the end.
+
+    Args:
+        processes: how many.
+        finish: whether workers finish what they are at where an exception leaves the block; else they are
+            killed.
+    """
+    executor = _Pool(processes, get_context("fork"), initializer=_serve, initargs=(os.getpid(),))
+    try:
+        yield executor
+    except BaseException as error:
+        if not finish or isinstance(error, BrokenProcessPool):
+            for worker in active_children():
+                worker.kill()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _serve(parent: int) -> None:
+    """Prepare a worker: an interrupt is the parent's to handle, and the worker ends with the parent."""
+    import ctypes  # noqa: PLC0415 - in workers only
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(_FAILED)

@@ -1,0 +1,69 @@
+"""What is said: text from files and targets made fit to be shown, and where it goes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from addcow_conformance import _terminal
+from addcow_spec import __version__
+from addcow_spec.rules import catalogue
+from addcow_spec.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["TOOL", "emit", "error_line", "one_line", "schema", "title", "tool"]
+
+TOOL = "addcow-conformance"
+
+
+def one_line(text: str) -> str:
+    """The text without what a terminal would obey; what can be shown stays as it is."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else printable(c.encode("utf-8", "surrogatepass")) for c in text)
+
+
+def error_line(error: BaseException) -> str:
+    """An error of somebody's code: its kind, and what it says."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - somebody's class, and all that is known of it is its name
+        said = ""
+    return one_line(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+
+
+def title(rule: str) -> str:
+    """The title of a rule; empty where the catalogue has none of that id."""
+    stated = catalogue().get(rule)
+    return stated.title if stated else ""
+
+
+def tool() -> dict[str, str]:
+    """What an answer in JSON says of the program that gives it."""
+    return {"name": TOOL, "version": __version__}
+
+
+def schema(name: str) -> str:
+    """The JSON Schema of an answer; the file ends in a newline."""
+    return resources.files(__package__).joinpath("schemas", name).read_text(encoding="utf-8")
+
+
+def emit(pieces: Iterable[str], target: bytes | None = None) -> None:
+    """Write text to a file, which is replaced whole at the end, or to standard output.
+
+    Raises:
+        OSError: writing failed.
+    """
+    if target is not None:
+        try:
+            _terminal.write_file(pieces, target)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), target) from error
+        return
+    for piece in pieces:
+        sys.stdout.write(piece)
+    sys.stdout.flush()

@@ -1,0 +1,104 @@
+"""What became of programs that were run again: for people, and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from addcow_conformance.commands._output import one_line, title, tool
+from addcow_conformance.commands._words import disk_words, numbered, operation_words, violation
+from addcow_conformance.programs import StorageKind
+from addcow_spec.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from addcow_conformance.commands._run_program import Broken, Run
+    from addcow_conformance.programs import Program
+
+__all__ = ["as_json", "human", "name"]
+
+
+def name(run: Run) -> str:
+    """What a program is called."""
+    return "standard input" if run.file == b"-" else printable(run.file)
+
+
+def human(run: Run) -> Iterator[str]:
+    """A program that was run, and what was found."""
+    program = run.program
+    if program is None:
+        return
+    lines = [f"{run.outcome}: {name(run)}", f"  {disk_words(program.disk)}"]
+    if run.broken is None:
+        lines.append(f"  {_what(program)}")
+    else:
+        lines += _broken(program, run.broken)
+    yield "\n".join((*lines, ""))
+
+
+def _what(program: Program) -> str:
+    number = len(program.operations)
+    where = "in files" if _in_files(program) else "in memory"
+    power = ", and a loss of power" if program.power_loss else ""
+    return f"{number} operation{'' if number == 1 else 's'} {where}{power}"
+
+
+def _in_files(program: Program) -> bool:
+    """Whether the program ran in files; power is lost in memory only."""
+    return program.storage is StorageKind.FILES and program.power_loss is None
+
+
+def _broken(program: Program, broken: Broken) -> Iterator[str]:
+    yield f"  {_what(program)}:"
+    done = program.operations if broken.step is None else program.operations[: broken.step]
+    yield from numbered(done, indent=2, failing=broken.step or 0)
+    if broken.step is None:
+        yield "  writes in order, and what the loss of power left of each:"
+        yield from (f"    {one_line(line)}" for line in broken.order)
+    elif not broken.step:
+        yield "  while the image is created"
+    rule = one_line(str(broken.rule))
+    yield f"  {rule}: {title(broken.rule) or 'no rule of the catalogue'}"
+    if program.rule and program.rule != broken.rule:
+        yield f"    the file says {one_line(program.rule)}"
+    yield f"    found: {one_line(broken.detail)}"
+
+
+def as_json(target: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """The answer, as `schemas/replay-v1.json` describes it."""
+    return {
+        "schema-version": 1,
+        "tool": tool(),
+        "target": one_line(target),
+        "programs": [_run(run) for run in runs],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    program = run.program
+    return {
+        "file": printable(run.file),
+        "file-hex": run.file.hex(),
+        "outcome": run.outcome,
+        "problem": run.problem or None,
+        "program": program and _program(program),
+        "violation": run.broken and program and _violation(program, run.broken),
+    }
+
+
+def _program(program: Program) -> dict[str, Any]:
+    return {
+        "disk": disk_words(program.disk),
+        "operations": len(program.operations),
+        "storage": StorageKind.FILES if _in_files(program) else StorageKind.MEMORY,
+        "power-loss": program.power_loss is not None,
+        "rule": one_line(program.rule) or None,
+    }
+
+
+def _violation(program: Program, broken: Broken) -> dict[str, Any]:
+    return {
+        **violation(broken.rule, broken.detail, broken.order),
+        "step": broken.step,
+        "operation": operation_words(program.operations[broken.step - 1]) if broken.step else None,
+    }
