@@ -108,7 +108,7 @@ def load_target(name: str) -> Target:
     Raises:
         UsageError: there is none of that name, or it is none.
     """
-    if not name.startswith(_SCHEME):
+    if not name.startswith(_SCHEME) or name.startswith(_SCHEME + "."):
         raise UsageError(f"target {name!a}: python:MODULE or python:MODULE:ATTRIBUTE is wanted")
     module, _, attribute = name.removeprefix(_SCHEME).partition(":")
     try:

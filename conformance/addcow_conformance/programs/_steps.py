@@ -110,11 +110,11 @@ def _reopen(session: Session, operation: Reopen) -> str:
     closed: Any = None
     if session.image is not None:
         closed = session.attempt("ACW-DYN-005", lambda image: image.close())
+        if isinstance(closed, UsageError):
+            raise Violation("ACW-DYN-005", f"closing is refused: {closed}")
         _no_writes(session, 0, "closing an image that was open for reading")
         if session.watch.opened:
             raise Violation("ACW-DYN-014", f"{session.watch.opened} files are open after closing")
-        if isinstance(closed, UsageError):
-            raise Violation("ACW-DYN-005", f"closing is refused: {closed}")
         if closed is not None:
             session.oracle.kill()
         elif session.writable:
