@@ -1,4 +1,4 @@
-"""Implementations that are wrong in one point each: in requests, in failures, in what they say of themselves."""
+"""Implementations that are wrong in one point each: in requests and failures, and in what they say."""
 
 from __future__ import annotations
 
