@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 import addcow_ref
+from addcow_conformance.checker import Report
 from addcow_conformance.programs import (
     Disk,
     Fault,
@@ -26,8 +27,9 @@ from addcow_conformance.programs import (
 )
 from addcow_conformance.targets import load_target
 from addcow_spec.errors import StorageError, UsageError
+from addcow_spec.rules import Profile
 from tests.conformance import wrong_targets_files, wrong_targets_requests
-from tests.conformance.wrong_targets import CLUSTER, Passing, Target
+from tests.conformance.wrong_targets import BACKED, CLUSTER, Passing, Target
 
 SCENARIOS = wrong_targets_requests.SCENARIOS
 assert SCENARIOS is wrong_targets_files.SCENARIOS
@@ -152,8 +154,9 @@ def test_request_in_a_race_fails_by_a_fault_alone(error):
     def wrong(*_):
         raise error
 
-    for operation in (Race(Read(0, 100), Flush()), Race(Flush(), Read(0, 100))):
-        assert broken_rule(SIZED, [operation], racing("Failing", wrong=wrong)) == "ACW-DYN-006"
+    for operation in (Race(Zeroes(0, 9), Flush()), Race(Flush(), Zeroes(0, 9))):
+        image = type("Failing", (Passing,), {"flush": wrong})
+        assert broken_rule(SIZED, [operation], Target(image)) == "ACW-DYN-006"
     outcomes(SIZED, [RACE])  # the threads that were used are of use
 
 
@@ -184,13 +187,32 @@ def test_request_in_a_race_that_hangs_is_found(monkeypatch, which, kind):
     def wrong(*_):
         while not release.is_set():
             release.wait(10 if kind == "sleeps" else 0)
-        return bytes(100)
 
-    requests = (Read(0, 100), Flush()) if which == 0 else (Write(0, 9), Read(0, 100))
+    requests = (Flush(), Write(0, 9)) if which == 0 else (Write(0, 9), Flush())
     try:
-        assert broken_rule(SIZED, [Race(*requests)], racing("Hanging", wrong=wrong)) == "ACW-DYN-006"
+        image = type("Hanging", (Passing,), {"flush": wrong})
+        assert broken_rule(SIZED, [Race(*requests)], Target(image)) == "ACW-DYN-006"
     finally:
         release.set()
+
+
+# -- what no wrapper can do
+
+
+def test_backing_file_that_changes_unseen_is_found():
+    with Session(BACKED, addcow_ref) as session:
+        session.files.open(b"base.raw", writable=True).write(0, b"?")
+        with pytest.raises(Violation) as caught:
+            session.step(Flush())
+    assert caught.value.rule == "ACW-DYN-004"
+
+
+def test_check_that_cannot_be_completed_is_found(monkeypatch):
+    with Session(SIZED, addcow_ref) as session:
+        monkeypatch.setattr(session.files, "check", lambda _: Report(b"x", Profile.REVIEWED, problem="no"))
+        with pytest.raises(Violation) as caught:
+            session.step(Flush())
+    assert caught.value.rule == "ACW-DYN-005"
 
 
 # -- what a session does not hold against an engine
