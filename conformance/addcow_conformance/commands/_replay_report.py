@@ -50,9 +50,10 @@ def _in_files(program: Program) -> bool:
 
 def _broken(program: Program, broken: Broken) -> Iterator[str]:
     yield f"  {_what(program)}:"
-    done = program.operations if broken.step is None else program.operations[: broken.step]
-    yield from numbered(done, indent=2, failing=broken.step or 0)
+    yield from numbered(broken.operations, indent=2, failing=broken.step or 0)
     if broken.step is None:
+        if not broken.as_told:
+            yield "  not in the state that the file tells, but in another"
         yield "  writes in order, and what the loss of power left of each:"
         yield from (f"    {one_line(line)}" for line in broken.order)
     elif not broken.step:
@@ -82,7 +83,7 @@ def _run(run: Run) -> dict[str, Any]:
         "outcome": run.outcome,
         "problem": run.problem or None,
         "program": program and _program(program),
-        "violation": run.broken and program and _violation(program, run.broken),
+        "violation": run.broken and _violation(run.broken),
     }
 
 
@@ -96,9 +97,11 @@ def _program(program: Program) -> dict[str, Any]:
     }
 
 
-def _violation(program: Program, broken: Broken) -> dict[str, Any]:
+def _violation(broken: Broken) -> dict[str, Any]:
     return {
         **violation(broken.rule, broken.detail, broken.order),
         "step": broken.step,
-        "operation": operation_words(program.operations[broken.step - 1]) if broken.step else None,
+        "operation": operation_words(broken.operations[-1]) if broken.step else None,
+        "operations": list(map(operation_words, broken.operations)),
+        "as-told": broken.as_told,
     }

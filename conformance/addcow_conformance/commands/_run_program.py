@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance._signals import Interrupted
 from addcow_conformance.commands._output import error_line, one_line
-from addcow_conformance.programs import Program, Session, StorageKind, Violation
+from addcow_conformance.programs import Operation, Program, Session, StorageKind, Violation
 from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,13 +34,17 @@ class Broken(NamedTuple):
         rule: its id.
         detail: how.
         step: number of the operation, from 1 up; 0 for the creation, None for what a loss of power left.
+        operations: what had been begun.
         order: what the loss of power left of each write.
+        as_told: whether the loss of power is the one that the program tells.
     """
 
     rule: str
     detail: str
     step: int | None
+    operations: tuple[Operation, ...]
     order: tuple[str, ...] = ()
+    as_told: bool = True
 
 
 class Run(NamedTuple):
@@ -96,7 +100,7 @@ def _steps(program: Program, target: Target, directory: str | None) -> Broken | 
             for number, operation in enumerate(program.operations, 1):  # noqa: B007 - the last one is told
                 session.step(operation)
     except Violation as violation:
-        return Broken(violation.rule, violation.detail, number)
+        return Broken(violation.rule, violation.detail, number, program.operations[:number])
     return None
 
 
@@ -106,7 +110,12 @@ def _after_power_loss(program: Program, target: Target) -> Broken | None:
     found = rerun(program, target)
     if found is None:
         return None
-    before = found.program.power_loss is None
+    done, power_loss = found.program.operations, found.program.power_loss
     return Broken(
-        found.rule, found.detail, len(found.program.operations) if before else None, tuple(found.order)
+        found.rule,
+        found.detail,
+        step=len(done) if power_loss is None else None,
+        operations=done,
+        order=found.order,
+        as_told=power_loss in (None, program.power_loss),
     )

@@ -39,7 +39,8 @@ Examples:
 FILE is a program in JSON, of at most 16 MiB: a disk and the operations on it,
 as addcow-conformance crash --save keeps them; - is standard input. A program
 whose storage is "files" runs in a temporary directory, which is removed; all
-others run in memory.
+others run in memory. After a loss of power the state that the program tells is
+judged; if nothing is wrong with it, so are all other states, as crash does.
 
 \b
 Exit status:
