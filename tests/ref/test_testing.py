@@ -17,10 +17,11 @@ from addcow_ref.testing import (
     RecordingStorage,
     SyncEvent,
     TruncateEvent,
+    Wrapper,
     WriteEvent,
     ZeroesEvent,
 )
-from addcow_spec.errors import StorageError
+from addcow_spec.errors import ImageInUse, StorageError
 
 CALLS = {
     Operation.OPEN: lambda file: file.open(b"y").close(),
@@ -170,6 +171,69 @@ def test_part_is_no_more_than_the_call(file, plan, files):
     assert files.contents(b"x") == b"ab234567"
 
 
+@pytest.mark.parametrize("operation", Operation)
+def test_fault_of_no_kind_is_of_every_kind(file, plan, operation):
+    fault = plan.arm(None, code=errno.EDQUOT, times=1)
+    assert fault.hit is None
+    with pytest.raises(StorageError) as caught:
+        CALLS[operation](file)
+    assert caught.value.__cause__.errno == errno.EDQUOT
+    assert (fault.hit, fault.times) == (operation, 0)
+    CALLS[operation](file)
+
+
+def test_fault_of_no_kind_counts_the_calls_of_all_kinds(file, plan):
+    fault = plan.arm(None, name=b"x", after=2, times=2)
+    other = file.open(b"y", writable=True)
+    calls = [file.length, other.sync, file.sync, lambda: file.write(0, b"1"), file.length, file.sync]
+    assert [outcomes(call, 1) for call in calls] == [[], [], [], [0], [0], []]
+    assert fault.hit is Operation.LENGTH
+
+
+@pytest.mark.parametrize(
+    ("offset", "partial", "done"),
+    [
+        (0, 0, 0),
+        (0, 3, 0),
+        (0, 4, 4),
+        (0, 7, 4),
+        (0, 8, 8),
+        (1, 2, 0),
+        (1, 3, 3),
+        (1, 6, 3),
+        (1, 7, 7),
+        (3, 1, 1),
+        (5, 2, 0),
+    ],
+)
+def test_part_ends_at_the_grain_of_the_file(file, plan, files, offset, partial, done):
+    plan.grain = 4
+    plan.arm(Operation.WRITE, partial=partial)
+    assert outcomes(lambda: file.write(offset, b"ab", b"cdefghij"), 1) == [0]
+    before, data = b"01234567", b"abcdefghij"[:done]
+    assert files.contents(b"x") == before[:offset] + data + before[offset + done :]
+
+
+def test_grain_is_that_of_zeroes_too(file, plan, files):
+    plan.grain = 4
+    plan.arm(Operation.ZEROES, partial=4)
+    assert outcomes(lambda: file.write_zeroes(1, 6), 1) == [0]
+    assert files.contents(b"x") == b"0\0\0\x004567"
+
+
+def test_grain_is_that_of_a_disk_that_is_full(file, plan, files):
+    plan.grain, plan.space = 4, 6
+    assert outcomes(lambda: file.write(2, b"abcdefgh"), 1) == [0]
+    assert files.contents(b"x") == b"01abcdef"
+    assert plan.space == 0
+
+
+def test_grain_does_not_change_what_succeeds(file, plan, files):
+    plan.grain = 512
+    file.write(1, b"ab")
+    assert files.contents(b"x") == b"0ab34567"
+
+
 def test_space_runs_out_over_all_files(file, plan, files):
     plan.space = 6
     other = file.open(b"y", writable=True)
@@ -198,6 +262,26 @@ def test_wrappers_pass_the_rest_on(file, files):
     inner = files.open(b"x")
     assert (file.path, file.identity, file.writable) == (b"x", inner.identity, True)
     assert (file.length(), file.next_data(2, 8), file.next_hole(2, 9)) == (8, 2, 8)
+
+
+def test_wrapper_passes_calls_on_to_what_it_wraps(files):
+    class Reading(Wrapper):
+        def read_into(self, offset, buffer):
+            super().read_into(offset, buffer)
+            reads.append(offset)
+
+    reads, buffer = [], bytearray(2)
+    inner = files.open(b"x", writable=True)
+    outer = Reading(inner)
+    outer.read_into(3, buffer)
+    outer.lock(exclusive=True)
+    assert (bytes(buffer), reads, outer.storage) == (b"34", [3], inner)
+    with pytest.raises(ImageInUse):
+        files.open(b"x").lock(exclusive=False)
+    outer.close()
+    files.open(b"x").lock(exclusive=False)
+    with pytest.raises(StorageError):
+        inner.length()
 
 
 # -- the log
