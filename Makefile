@@ -47,10 +47,11 @@ vectors: env ## make corpora/vectors, and label them a second time by an indepen
 	$(PYTHON) corpora/generate.py
 	$(PYTHON) corpora/relabel.py --check
 
-bench: env ## measure checker and engine beside qemu-img, qemu-nbd and nbdkit, into benchmarks/RESULTS.md
+bench: env ## measure checker, engine, models and explorer beside their peers, into benchmarks/RESULTS.md
 	@tools/test-deps qemu-img nbdkit nbdkit-python nbdcopy fio
 	$(PYTHON) benchmarks/bench_check.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_ref.py --save benchmarks/RESULTS.md
+	$(PYTHON) benchmarks/bench_models.py --save benchmarks/RESULTS.md
 
 lock: ## pin the newest releases that pyproject.toml allows in constraints.txt
 	tools/lock

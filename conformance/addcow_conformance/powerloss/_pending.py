@@ -11,6 +11,8 @@ from addcow_conformance.oracle import SECTOR
 from addcow_ref.testing import SyncEvent, TruncateEvent, WriteEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from addcow_ref.storage import Storage
     from addcow_ref.testing import Event
 
@@ -73,8 +75,9 @@ class Option:
         storage.truncate(self.length)
         old = {at: self.several[at][index].data for at, index in behind.items()}
         if self.length > _SPARSE:
-            for at, data in (self.newest | old).items():
-                storage.write(at * SECTOR, data[: max(self.length - at * SECTOR, 0)])
+            for start, parts in _runs(self.newest | old):
+                data = b"".join(parts)
+                storage.write(start * SECTOR, data[: max(self.length - start * SECTOR, 0)])
             return
         if self._content is None:
             kept = bytearray(content[: min(self.kept, self.length)])
@@ -224,6 +227,20 @@ class PendingFile:
     def _original(self, at: int, kept: int) -> bytes:
         """A sector as the file had it in the beginning, cut at ``kept``."""
         return self._content[at * SECTOR : min((at + 1) * SECTOR, kept)].ljust(SECTOR, b"\0")
+
+
+def _runs(sectors: dict[int, bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Sectors that follow each other, together: the first one's number, and their bytes."""
+    parts: list[bytes] = []
+    after = -1
+    for at in sorted(sectors):
+        if parts and at != after:
+            yield after - len(parts), parts
+            parts = []
+        parts.append(sectors[at])
+        after = at + 1
+    if parts:
+        yield after - len(parts), parts
 
 
 def _overlaid(data: bytearray, sectors: dict[int, bytes]) -> memoryview:
