@@ -21,6 +21,7 @@ from tests.repo.tree import ROOT
 
 README = (ROOT / "README.md").read_text()
 ENGINE = (ROOT / "addcow_ref/README.md").read_text()
+JUDGES = (ROOT / "conformance/README.md").read_text()
 BIN = Path(sys.executable).parent
 
 # What a command may answer besides 0: the image of the examples is broken on purpose.
@@ -217,7 +218,23 @@ def test_commands_of_contributing_name_what_there_is():
         assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "addcow_ref/README.md", "corpora/README.md"]
+@pytest.mark.parametrize("number", range(3))
+def test_examples_of_the_judges(tmp_path, number):
+    result = run_python(blocks("python", JUDGES)[number], tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_every_example_of_the_judges_is_run():
+    assert len(blocks("python", JUDGES)) == 3
+
+
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "addcow_ref/README.md",
+    "conformance/README.md",
+    "corpora/README.md",
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
