@@ -12,11 +12,25 @@ from tests.repo.tree import PACKAGES
 PINNED = {
     "addcow_conformance": "",
     "addcow_conformance.checker": (
-        "CHECKED_RULES BitmapSummary Bucket ChainFile CheckOptions FileFormat HeaderField Repair Report "
-        "Verdict check_image has_magic"
+        "CHECKED_RULES BitmapSummary Bucket ChainFile CheckOptions FileFormat HeaderField Identity "
+        "OpenFailed OpenFile Opener Refusal Repair Report Verdict check_image has_magic"
     ),
     "addcow_conformance.checker.repair": "repair_image",
     "addcow_conformance.cli_check": "command main",
+    "addcow_conformance.cli_suite": "COMMANDS group main run",
+    "addcow_conformance.commands": "",
+    "addcow_conformance.commands.crash": "command",
+    "addcow_conformance.commands.replay": "command",
+    "addcow_conformance.models": "Reach find measure",
+    "addcow_conformance.oracle": "SECTOR Oracle Outcome Values",
+    "addcow_conformance.powerloss": (
+        "FAMILIES Effort Family Found History Part State Summary Tally Trial explore rerun"
+    ),
+    "addcow_conformance.programs": (
+        "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Fault Flush Kill Operation PowerLoss Program "
+        "Race Read Reopen Request Resize Result Session StorageKind Stream Via Violation Write Zeroes "
+        "check_memory dump_program load_program program_schema tell"
+    ),
     "addcow_conformance.report": "FORMATS render schema",
     "addcow_conformance.report.github": "render",
     "addcow_conformance.report.html": "render",
@@ -33,6 +47,7 @@ PINNED = {
         "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
         "load_vectors materialize vector_schema"
     ),
+    "addcow_conformance.targets": "REFERENCE Extent Image Target load_target",
     "addcow_ref": (
         "Extent FileStorage Image Layer LayerInfo Note OpenFailed OpenReason Storage create_image "
         "finalize_image open_image open_layer"
@@ -52,7 +67,7 @@ PINNED = {
     "addcow_ref.serve": "DEFAULT_PORT DEFAULT_THREADS serve",
     "addcow_ref.storage": "Identity OpenFailed OpenReason ReadableBuffer Storage WritableBuffer",
     "addcow_ref.testing": (
-        "Event Fault FaultPlan FaultyStorage Operation RecordingStorage SyncEvent TruncateEvent "
+        "Event Fault FaultPlan FaultyStorage Operation RecordingStorage SyncEvent TruncateEvent Wrapper "
         "WriteEvent ZeroesEvent"
     ),
     "addcow_spec": "",
@@ -73,8 +88,8 @@ PINNED = {
         "ConstructError Field Layout Pointer"
     ),
     "addcow_spec.model": (
-        "MAGIC QCOW2_MAGIC VERSION ExtensionType FeatureName Features Header HeaderV4 HeaderV6 "
-        "HeaderV10 Qcow2Extension Qcow2Header Revision Role Span"
+        "MAGIC QCOW2_MAGIC VERSION ExtensionType FeatureName Features Header HeaderV4 HeaderV6 HeaderV10 "
+        "Qcow2Extension Qcow2Header Revision Role Span"
     ),
     "addcow_spec.rules": "Level Profile Repair Rule Severity Source Stage catalogue rule",
 }
