@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from addcow_conformance.checker import Verdict, check_image
+from addcow_conformance.cli_suite import COMMANDS
 from addcow_spec.model import QCOW2_MAGIC
 from tests.conformance import by_hand
 from tests.repo.tree import ROOT
@@ -29,6 +30,18 @@ BROKEN = {0, 2}
 
 # QEMU as shown, but without a window; it does not start the machine, and ends when it is told to.
 HEADLESS = " -display none -S -monitor stdio <<< quit"
+
+# An implementation that takes every write for one that may wait.
+FORGETFUL = """
+import addcow_ref
+from addcow_ref import create_image
+
+def open_image(*arguments, **options):
+    image = addcow_ref.open_image(*arguments, **options)
+    write = image.write
+    image.write = lambda offset, data, fua=False: write(offset, data)
+    return image
+"""
 
 # Far beyond what a start or an end takes.
 PATIENCE = 30
@@ -107,6 +120,16 @@ def test_the_report_shown_is_the_report_given(example):
     assert run("addcow-check disk.add-cow", example).stdout == shown
 
 
+def test_commands_of_the_suite(tmp_path):
+    shown = [command for command in commands() if command.startswith("addcow-conformance")]
+    assert {command.split()[1] for command in shown} == COMMANDS.keys()
+    (tmp_path / "mything.py").write_text(FORGETFUL)
+    for command in shown:
+        result = run(command, tmp_path)
+        assert (result.returncode, result.stderr) == (77 if "mything" in command else 0, ""), command
+    assert list((tmp_path / "found").iterdir()) != []
+
+
 @pytest.mark.system
 def test_an_image_from_create_to_finalize(tmp_path):
     base, image, raw = (tmp_path / name for name in ("base.raw", "disk.add-cow", "disk.raw"))
@@ -168,7 +191,7 @@ def test_pip_commands_name_what_there_is(command):
 
 
 def test_no_command_is_left_out():
-    programs = {"make", "addcow-check", "addcow-img", "pip", "qemu-system-x86_64"}
+    programs = {"make", "addcow-check", "addcow-conformance", "addcow-img", "pip", "qemu-system-x86_64"}
     assert {command.split()[0] for command in commands()} == programs
 
 
