@@ -39,7 +39,14 @@ CAUGHT = [
     ),
     (variants.LyingSync, "v10", 1, None, r": lost", r": lost"),
     (variants.OneFileFlush, "v10", 1, "ACW-DYN-005", r"add-cow \S+: lost", r"raw \S+: durable"),
-    (variants.GrowsImageFirst, "v10", 1, "ACW-BMP-001", r"add-cow .*: durable", r"truncate disk.raw .*: there"),
+    (
+        variants.GrowsImageFirst,
+        "v10",
+        1,
+        "ACW-BMP-001",
+        r"add-cow .*: durable",
+        r"truncate disk.raw .*: there",
+    ),
 ]
 
 
