@@ -1,0 +1,9 @@
+"""Stateful models: hypothesis makes up disks and what is done to them, for any implementation.
+
+Hypothesis is needed here and nowhere else in the package: install the extra ``models``.
+"""
+
+from addcow_conformance.models._reach import Reach
+from addcow_conformance.models._run import find, measure
+
+__all__ = ["Reach", "find", "measure"]
