@@ -143,7 +143,8 @@ class Oracle:
         Returns:
             The first byte of the disk that the read shows and that cannot be, None where all is right.
         """
-        for at, (now, after) in self._settled().items() if self._unsure else ():
+        several = self._settled().items() if self._unsure else ()
+        for at, (now, after) in [each for each in several if len(each[1].now) > 1]:
             start = at * SECTOR - offset
             seen, low = data[max(start, 0) : max(start + SECTOR, 0)], max(-start, 0)
             left = frozenset(value for value in now if value.startswith(seen, low))
@@ -189,9 +190,8 @@ class Oracle:
                 piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
                 written = values.each(partial(over, low=low, piece=piece))
                 now = written.now | now if outcome is Outcome.FAILED else written.now
-                self._several[at] = Values(
-                    now, now | (written.after if outcome is Outcome.DURABLE else after)
-                )
+                later = written.after if outcome is Outcome.DURABLE else after
+                self._several[at] = Values(now, now | later)
         return self._several
 
 

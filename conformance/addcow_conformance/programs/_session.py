@@ -205,7 +205,7 @@ class Session:
         return self.disk.revision is not Revision.V10 and bool(size % SECTOR_SIZE)
 
     def _wrapped(self, storage: Storage) -> Storage:
-        faulty = FaultyStorage(WatchedStorage(storage, self.watch), self.plan)
+        faulty = FaultyStorage(WatchedStorage(storage, self.watch, IMAGE), self.plan)
         return faulty if self._log is None else RecordingStorage(faulty, self._log)
 
     def open(self, *, writable: bool, via: Via = Via.PATH) -> bool:

@@ -50,12 +50,12 @@ class Watch:
         """A file is closed."""
         self._opened.pop(id(storage), None)
 
-    def see(self, operation: Operation, storage: Storage, offset: int = 0, length: int = 0) -> None:
+    def see(self, operation: Operation, name: bytes, offset: int = 0, length: int = 0) -> None:
         """A call is about to be made."""
         if self.hook:
             self.hook()
         if operation is not Operation.READ:
-            self.changes.append(Call(operation, os.path.basename(storage.path), offset, length))
+            self.changes.append(Call(operation, name, offset, length))
 
     def close_all(self) -> None:
         """Close every file as the end of a process does: without a flush."""
@@ -65,16 +65,23 @@ class Watch:
 
 
 class WatchedStorage(Wrapper):
-    """A storage whose calls a `Watch` sees."""
+    """A storage whose calls a `Watch` sees.
 
-    def __init__(self, storage: Storage, watch: Watch) -> None:
+    Args:
+        storage: what to wrap; it is closed with the wrapper.
+        watch: who sees the calls.
+        name: the name that calls have, whatever way the file was opened by.
+    """
+
+    def __init__(self, storage: Storage, watch: Watch, name: bytes) -> None:
         super().__init__(storage)
         self._watch = watch
+        self._name = name
         watch.add(storage)
 
     def open(self, name: bytes, *, writable: bool = False) -> WatchedStorage:
         """See `Storage.open`; the file has the same watch."""
-        return WatchedStorage(self.storage.open(name, writable=writable), self._watch)
+        return WatchedStorage(self.storage.open(name, writable=writable), self._watch, os.path.basename(name))
 
     def close(self) -> None:
         """See `Storage.close`."""
@@ -83,25 +90,25 @@ class WatchedStorage(Wrapper):
 
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
         """See `Storage.read_into`."""
-        self._watch.see(Operation.READ, self.storage, offset, len(buffer))
+        self._watch.see(Operation.READ, self._name, offset, len(buffer))
         self.storage.read_into(offset, buffer)
 
     def write(self, offset: int, *buffers: ReadableBuffer) -> None:
         """See `Storage.write`."""
-        self._watch.see(Operation.WRITE, self.storage, offset, sum(map(len, buffers)))
+        self._watch.see(Operation.WRITE, self._name, offset, sum(map(len, buffers)))
         self.storage.write(offset, *buffers)
 
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """See `Storage.write_zeroes`."""
-        self._watch.see(Operation.ZEROES, self.storage, offset, length)
+        self._watch.see(Operation.ZEROES, self._name, offset, length)
         self.storage.write_zeroes(offset, length, unmap=unmap)
 
     def truncate(self, length: int) -> None:
         """See `Storage.truncate`."""
-        self._watch.see(Operation.TRUNCATE, self.storage, length)
+        self._watch.see(Operation.TRUNCATE, self._name, length)
         self.storage.truncate(length)
 
     def sync(self) -> None:
         """See `Storage.sync`."""
-        self._watch.see(Operation.SYNC, self.storage)
+        self._watch.see(Operation.SYNC, self._name)
         self.storage.sync()
