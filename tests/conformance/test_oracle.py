@@ -407,6 +407,7 @@ def test_rest_of_a_short_unit_is_zeros_if_its_bit_is_set(bit, zeros):
     assert oracle.copy().see(0, below) == (100 if zeros else None)
     assert oracle.copy().see(0, cut) == (100 if zeros is False else None)
     assert oracle.may_be_set == (set() if bit == "clear" else {0})
+    assert (oracle.values() == {}) is (bit != "may be set")
 
 
 def test_shrunk_disk_forgets_what_it_held():
