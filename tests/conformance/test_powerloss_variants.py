@@ -39,6 +39,7 @@ CAUGHT = [
     ),
     (variants.LyingSync, "v10", 1, None, r": lost", r": lost"),
     (variants.OneFileFlush, "v10", 1, "ACW-DYN-005", r"add-cow \S+: lost", r"raw \S+: durable"),
+    (variants.HeaderFirst, "v6", 0, "ACW-BMP-001", r"sync disk.add-cow", r"add-cow 0.*: there"),
     (
         variants.GrowsImageFirst,
         "v10",

@@ -12,6 +12,7 @@ __all__ = [
     "BitsFirst",
     "ForgetsOldBits",
     "GrowsImageFirst",
+    "HeaderFirst",
     "LyingSync",
     "NoBarrierOnEviction",
     "OneFileFlush",
@@ -88,6 +89,24 @@ class ForgetsOldBits(_Variant):
     @staticmethod
     def spoil(_image, disk):
         disk.bitmap.unsynced = False
+
+
+class HeaderFirst:
+    """Creates an image by its header, and makes the file as long as the bitmap asks for afterwards."""
+
+    open_image = staticmethod(addcow_ref.open_image)
+
+    @staticmethod
+    def create_image(storage, *arguments, **options):
+        write, truncate = storage.write, storage.truncate
+        lengths = []
+
+        def write_first(offset, *buffers):
+            write(offset, *buffers)
+            truncate(lengths.pop())
+
+        storage.truncate, storage.write = lengths.append, write_first
+        addcow_ref.create_image(storage, *arguments, **options)
 
 
 class GrowsImageFirst(_Variant):

@@ -22,6 +22,10 @@ WINDOW = 64 << 10
 _BLOCK = 4 << 10
 
 
+# How a file without a header, or with a torn one, is refused. What has a header is complete (ACW-DYN-010).
+_NO_HEADER = frozenset({"ACW-HDR-001", "ACW-HDR-003", "ACW-NAM-006", "ACW-SIZ-006"})
+
+
 class Allowed:
     """The disks that a loss of power may leave, from one oracle.
 
@@ -90,11 +94,11 @@ class Moment(NamedTuple):
 
     Attributes:
         disks: what the disk may be; any of them will do.
-        refusals: rules by which the image may be refused instead; None for any.
+        refusals: rules by which the image may be refused instead.
     """
 
     disks: tuple[Allowed, ...]
-    refusals: frozenset[str] | None = frozenset()
+    refusals: frozenset[str] = frozenset()
 
 
 def settled(oracle: Oracle, windows: frozenset[int]) -> Moment:
@@ -104,7 +108,7 @@ def settled(oracle: Oracle, windows: frozenset[int]) -> Moment:
 
 def before_creation(oracle: Oracle, windows: frozenset[int]) -> Moment:
     """Until the image's creation has returned: no image, or the right one (ACW-DYN-010)."""
-    return Moment((Allowed(oracle, windows),), None)
+    return Moment((Allowed(oracle, windows),), _NO_HEADER)
 
 
 def during(session: Session, before: Oracle, operation: Operation, windows: frozenset[int]) -> Moment:

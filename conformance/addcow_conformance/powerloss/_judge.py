@@ -50,7 +50,7 @@ class Judge:
                 cache_size=self._disk.cache_size,
             )
         except ImageError as error:
-            if moment.refusals is None or error.rule in moment.refusals:
+            if error.rule in moment.refusals:
                 return None
             return Violation(error.rule, f"what is left is refused: {error}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the image cannot be opened

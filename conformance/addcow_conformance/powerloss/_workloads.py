@@ -105,7 +105,8 @@ def _pages(revision: Revision) -> Family:
     border = _PAGE * unit
     return Family(
         f"{revision}-pages",
-        Disk(revision, border + 2 * unit + _SECTOR, fill=0),
+        # Below is no zero, so that data that is lost differs from a hole.
+        Disk(revision, border + 2 * unit + _SECTOR, Backing(BackingKind.RAW, 3_000), fill=0),
         (
             Write(0, 2 * _SECTOR, 1),
             Write(2_900, 600, 2),

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Watch", "WatchedStorage"]
 
 
+# Calls that change nothing and make nothing durable.
+_LOOKING = frozenset({Operation.READ, Operation.SEEK})
+
+
 class Call(NamedTuple):
     """A storage call that changes a file, or a sync; ``offset`` of a truncation is the new length."""
 
@@ -54,7 +58,7 @@ class Watch:
         """A call is about to be made."""
         if self.hook:
             self.hook()
-        if operation is not Operation.READ:
+        if operation not in _LOOKING:
             self.changes.append(Call(operation, name, offset, length))
 
     def close_all(self) -> None:
@@ -92,6 +96,16 @@ class WatchedStorage(Wrapper):
         """See `Storage.read_into`."""
         self._watch.see(Operation.READ, self._name, offset, len(buffer))
         self.storage.read_into(offset, buffer)
+
+    def next_data(self, offset: int, end: int) -> int:
+        """See `Storage.next_data`."""
+        self._watch.see(Operation.SEEK, self._name, offset)
+        return self.storage.next_data(offset, end)
+
+    def next_hole(self, offset: int, end: int) -> int:
+        """See `Storage.next_hole`."""
+        self._watch.see(Operation.SEEK, self._name, offset)
+        return self.storage.next_hole(offset, end)
 
     def write(self, offset: int, *buffers: ReadableBuffer) -> None:
         """See `Storage.write`."""
