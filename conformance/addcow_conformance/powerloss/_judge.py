@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from addcow_conformance.programs import IMAGE, RAW, Violation, check_memory
+from addcow_conformance.programs import IMAGE, RAW, Endless, Patience, Violation, check_memory
 from addcow_ref.memory import MemoryFiles
 from addcow_spec.errors import ImageError
 from addcow_spec.rules import Severity
@@ -43,6 +43,13 @@ class Judge:
             history.put(name, state, file)
             file.close()
         try:
+            with Patience():
+                return self._judge_files(state, moment)
+        except (Exception, Endless) as error:  # noqa: BLE001 - whatever it is, what is left is of no use
+            return Violation("ACW-DYN-005", f"using what is left: {type(error).__name__}: {error}")
+
+    def _judge_files(self, state: State, moment: Moment) -> Violation | None:
+        try:
             image = self._target.open_image(
                 self._files.open(IMAGE, writable=True),
                 writable=True,
@@ -53,12 +60,7 @@ class Judge:
             if error.rule in moment.refusals:
                 return None
             return Violation(error.rule, f"what is left is refused: {error}")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the image cannot be opened
-            return Violation("ACW-DYN-005", f"opening what is left: {type(error).__name__}: {error}")
-        try:
-            return self._judge_opened(image, state, moment)
-        except Exception as error:  # noqa: BLE001 - as above
-            return Violation("ACW-DYN-005", f"using what is left: {type(error).__name__}: {error}")
+        return self._judge_opened(image, state, moment)
 
     def _judge_opened(self, image: Image, state: State, moment: Moment) -> Violation | None:
         allowed = next((disk for disk in moment.disks if disk.size == image.size), None)

@@ -2,6 +2,7 @@
 
 from addcow_conformance.programs._files import IMAGE, RAW, check_memory
 from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program, program_schema
+from addcow_conformance.programs._patience import Endless, Patience
 from addcow_conformance.programs._program import (
     Backing,
     BackingKind,
@@ -34,10 +35,12 @@ __all__ = [
     "Backing",
     "BackingKind",
     "Disk",
+    "Endless",
     "Fault",
     "Flush",
     "Kill",
     "Operation",
+    "Patience",
     "PowerLoss",
     "Program",
     "Race",

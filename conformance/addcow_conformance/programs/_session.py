@@ -15,6 +15,7 @@ from addcow_conformance.oracle import Oracle
 from addcow_conformance.programs._backing import BackingFiles, make_backing
 from addcow_conformance.programs._compare import compare, windows_of
 from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
+from addcow_conformance.programs._patience import Endless, Patience
 from addcow_conformance.programs._program import (
     BackingKind,
     Disk,
@@ -68,10 +69,11 @@ class Result(NamedTuple):
 @contextmanager
 def _any_error_is(rule: str) -> Iterator[None]:
     try:
-        yield
+        with Patience():
+            yield
     except Violation:
         raise
-    except Exception as error:
+    except (Exception, Endless) as error:
         raise Violation(rule, f"{type(error).__name__}: {error}") from error
 
 
@@ -135,7 +137,8 @@ class Session:
         # Whether a call failed, and whether a sync did, since the image was opened.
         self._wounded = self._lost = False
         self._put_files()
-        self._create()
+        with _any_error_is("ACW-DYN-010"):
+            self._create()
 
     def __enter__(self) -> Self:
         return self
@@ -194,9 +197,8 @@ class Session:
             )
         if refused is None:
             self.open(writable=True)
-            with _any_error_is("ACW-DYN-010"):
-                if self._comparing:
-                    compare(self, "ACW-DYN-010")
+            if self._comparing:
+                compare(self, "ACW-DYN-010")
         elif refused.rule != "ACW-SIZ-007" or length:
             raise Violation("ACW-DYN-010", f"refused by {refused.rule or 'no rule'}, {length} bytes are left")
 
@@ -256,9 +258,9 @@ class Session:
         rule = RULES[type(operation)]
         with _any_error_is(rule):
             result = self._do(operation)
-        if self._comparing or isinstance(operation, Kill):
-            compare(self, rule, operation, result)
-        return result
+            if self._comparing or isinstance(operation, Kill):
+                compare(self, rule, operation, result)
+            return result
 
     def _do(self, operation: Operation) -> Result:
         lost, writable, reopening = self._lost, self.writable, isinstance(operation, Reopen | Kill)

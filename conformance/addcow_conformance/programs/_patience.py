@@ -1,0 +1,43 @@
+"""What does not end is a finding, and no hang: an alarm around what an implementation is asked to do."""
+
+from __future__ import annotations
+
+import signal
+from threading import current_thread, main_thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["Endless", "Patience"]
+
+# Seconds; nothing that works comes near it.
+_LIMIT = 60.0
+
+
+class Endless(BaseException):
+    """An implementation was not done in time. No `Exception`, so that none who catches all keeps it."""
+
+
+class Patience:
+    """Raises `Endless` in the body when the time is up.
+
+    Python has alarms in its main thread alone; elsewhere there is no limit.
+    """
+
+    __slots__ = ("_before", "_handler", "_on")
+
+    def __enter__(self) -> None:
+        self._on = current_thread() is main_thread()
+        if self._on:
+            self._handler = signal.signal(signal.SIGALRM, _ring)
+            self._before = signal.setitimer(signal.ITIMER_REAL, _LIMIT)
+
+    def __exit__(self, *_: object) -> None:
+        if self._on:
+            signal.setitimer(signal.ITIMER_REAL, *self._before)
+            signal.signal(signal.SIGALRM, self._handler)
+
+
+def _ring(_number: int, _frame: FrameType | None) -> None:
+    raise Endless(f"not done within {_LIMIT:g} seconds")
