@@ -27,7 +27,7 @@ PINNED = {
         "FAMILIES Effort Family Found History Part State Summary Tally Trial explore rerun"
     ),
     "addcow_conformance.programs": (
-        "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Fault Flush Kill Operation PowerLoss Program "
+        "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience PowerLoss Program "
         "Race Read Reopen Request Resize Result Session StorageKind Stream Via Violation Write Zeroes "
         "check_memory dump_program load_program program_schema tell"
     ),

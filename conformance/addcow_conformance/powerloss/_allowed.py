@@ -45,7 +45,8 @@ class Allowed:
         self.may_be_set = frozenset(oracle.may_be_set)
         self.windows = self._parts(windows)
         self._disk = [oracle.read(start, length) for start, length in self.windows]
-        self._values = {at: values.after for at, values in oracle.values().items()}
+        # Few each, and compared faster than hashed.
+        self._values = {at: tuple(sorted(values.after)) for at, values in oracle.values().items()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Allowed) and self.__dict__ == other.__dict__
