@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseBytes", "over", "pieces"]
 
 _BLOCK = 64 << 10
+_ZEROS = bytes(_BLOCK)
 
 
 def pieces(offset: int, length: int, grain: int) -> Iterator[tuple[int, int, int]]:
@@ -41,6 +42,13 @@ class SparseBytes:
         """The bytes of a range."""
         return b"".join([self._block(at)[low:high] for at, low, high in pieces(offset, length, _BLOCK)])
 
+    def shows(self, offset: int, data: bytes) -> bool:
+        """Whether these are the bytes from an offset on; nothing is copied for it."""
+        return all(
+            data.startswith(self._block(at)[low:high], at * _BLOCK + low - offset)
+            for at, low, high in pieces(offset, len(data), _BLOCK)
+        )
+
     def write(self, offset: int, data: bytes) -> None:
         """Put bytes at an offset."""
         for at, low, high in pieces(offset, len(data), _BLOCK):
@@ -59,4 +67,8 @@ class SparseBytes:
         return self._below[start:end].ljust(max(end - start, 0), b"\0")
 
     def _block(self, at: int) -> bytes:
-        return self._blocks.get(at) or self.below(at * _BLOCK, (at + 1) * _BLOCK)
+        block = self._blocks.get(at)
+        if block is None:
+            beyond = at * _BLOCK >= len(self._below)
+            block = _ZEROS if beyond else self.below(at * _BLOCK, (at + 1) * _BLOCK)
+        return block

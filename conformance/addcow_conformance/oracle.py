@@ -105,8 +105,10 @@ class Oracle:
         """A resize returned, and is durable: what is cut off is gone, what is added shows what is below."""
         several, old, self.size = self._settled(), self.size, size
         self._disk.forget(min(old, size))
-        several = {at: values for at, values in several.items() if at * SECTOR < size}
-        self._several = {at: values.each(partial(self._fitted, at)) for at, values in several.items()}
+        self._several = {at: values for at, values in several.items() if at * SECTOR < size}
+        edge = min(old, size) // SECTOR
+        if edge in self._several:
+            self._several[edge] = self._several[edge].each(partial(self._fitted, edge))
         for units in (self.must_be_set, self.may_be_set, self.durable_units):
             units.intersection_update(self.units(0, size))
         last, end = old // self.unit_size, min(-(-old // self.unit_size) * self.unit_size, size)
@@ -152,19 +154,17 @@ class Oracle:
                 self._several[at] = Values(left, after)
                 self._disk.write(at * SECTOR, min(left))
         self._unsure = self._unsure and any(len(now) > 1 for now, _ in self._several.values())
-        expected = self.read(offset, len(data))
-        if expected == data:
+        if offset + len(data) <= self.size and self._disk.shows(offset, data):
             return None
+        expected = self.read(offset, len(data))
         return offset + next(compress(count(), map(ne, expected, data)), len(expected))
 
     def see_units(self, found: set[int]) -> set[int]:
         """The units whose bits are set. Returns those whose bits are not as they must be."""
-        wrong = (self.must_be_set - found) | (found - self.may_be_set)
-        if not wrong:
+        if self.must_be_set <= found <= self.may_be_set:
             self.must_be_set, self.may_be_set = set(found), set(found)
-        return wrong
-
-    # --- what it knows
+            return set()
+        return (self.must_be_set - found) | (found - self.may_be_set)
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range; of a sector that may be several, one that it may be now."""
@@ -184,11 +184,11 @@ class Oracle:
         for offset, data, outcome, old in history:
             start = offset // SECTOR * SECTOR
             for at, low, high in pieces(offset, len(data), SECTOR):
-                now, after = values = self._several.get(at) or _certain(
-                    old[at * SECTOR - start : (at + 1) * SECTOR - start]
-                )
+                before = old[at * SECTOR - start : (at + 1) * SECTOR - start]
+                now, after = values = self._several.get(at) or _certain(before)
                 piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
-                written = values.each(partial(over, low=low, piece=piece))
+                whole = len(piece) == SECTOR
+                written = _certain(piece) if whole else values.each(partial(over, low=low, piece=piece))
                 now = written.now | now if outcome is Outcome.FAILED else written.now
                 later = written.after if outcome is Outcome.DURABLE else after
                 self._several[at] = Values(now, now | later)

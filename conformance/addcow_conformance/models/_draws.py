@@ -14,6 +14,7 @@ from addcow_conformance.programs import (
     Disk,
     Fault,
     Flush,
+    Kill,
     Race,
     Read,
     Reopen,
@@ -33,24 +34,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKINGS",
+    "ENDS",
     "FAULTS",
-    "LENGTHS",
-    "MODES",
-    "PLACES",
     "RACES",
-    "REOPENS",
-    "SHAPES",
+    "REQUESTS",
+    "RESIZES",
     "SIZES",
-    "STEPS",
+    "STREAMS",
     "Ground",
     "a_disk",
     "a_fault",
     "a_race",
     "a_read",
-    "a_reopen",
     "a_resize",
     "a_stream",
     "a_write",
+    "an_end",
     "an_odd_disk",
     "some_zeroes",
 ]
@@ -90,8 +89,9 @@ _V10 = (_C, 3 * _C, 1, 2 * _C + 700, 512, 511, _C - 1, _C + 1, 0, 5 * _C + 700, 
 _V4 = (4096, 512, 4096 + 512, 1024, 0, _C, _C + 512, 3 * _C + 1536, 8192, 7 * 512, 2048, 20 * 1024)
 _ODD = (1, 511, _C - 1, _C + 1)
 
-# The last size is that of a disk with more than a page of bits: 2 GiB in v10, 16 MiB in v4 and v6.
-SIZES = 2 * len(_V10) + 1
+# The last size is that of a disk with more than a page of bits: 2 GiB in v10, 16 MiB in v4 and v6. There are
+# few of these, and hardly one is streamed, as tens of thousands of bits take a while to compare.
+SIZES = 3 * len(_V10) + 1
 
 
 def _size(revision: Revision, number: int) -> int:
@@ -158,7 +158,7 @@ _NEAR: tuple[Callable[[Ground], int], ...] = (
     lambda _: -700,
 )
 
-PLACES = len(_EDGES) * len(_NEAR)
+_PLACES = len(_EDGES) * len(_NEAR)
 
 
 def _offset(on: Ground, place: int) -> int:
@@ -187,53 +187,70 @@ _LENGTHS: tuple[Callable[[Ground, int], int], ...] = (
     lambda on, _: 9 * on.unit,
 )
 
-LENGTHS = len(_LENGTHS)
+_LENGTH_COUNT = len(_LENGTHS)
 
-# Three times of four a range that reaches too far is cut at the end of the disk; v10 writes at most so much.
+# Three times of four a range that reaches too far is cut at the end of the disk, or moved to end there.
 _MOST = 10 * _C
 
 
-def _range(on: Ground, place: int, length: int, *, wild: bool = False) -> tuple[int, int]:
-    offset = _offset(on, place)
-    if not wild:
-        offset = min(offset, on.size)
-    size = min(max(_LENGTHS[length](on, offset), 0), _MOST)
-    if not wild:
-        size = min(size, on.size - offset)
-    return offset, size
+def _cut(on: Ground, offset: int, length: int) -> tuple[int, int]:
+    """A range that is on the disk."""
+    if offset >= on.size:
+        offset = max(on.size - length, 0)
+    return offset, min(length, on.size - offset)
+
+
+def _length(on: Ground, offset: int, number: int) -> int:
+    most = _MOST if on.size <= on.page else 3 * on.unit
+    return min(max(_LENGTHS[number](on, offset), 0), most)
 
 
 # --- requests
 
-# The rest of a request in one number: 0 is the plainest.
-MODES = 32
+_MODES = 32
 _BELOW_SEED = 7
 
+# Place, length and the rest of a request in one number, as each number that is drawn takes its time.
+REQUESTS = _PLACES * _LENGTH_COUNT * _MODES
 
-def a_read(on: Ground, place: int, length: int, mode: int) -> Read:
+
+def _request_at(on: Ground, number: int) -> tuple[int, int, int]:
+    """Offset, length and mode of a request."""
+    number, mode = divmod(number, _MODES)
+    place, length = divmod(number, _LENGTH_COUNT)
+    offset = _offset(on, place)
+    size = _length(on, offset, length)
+    return (offset, size, mode) if mode % 4 == 3 else (*_cut(on, offset, size), mode)
+
+
+def a_read(on: Ground, number: int) -> Read:
     """A read."""
-    return Read(*_range(on, place, length, wild=mode % 4 == 3))
+    offset, length, _ = _request_at(on, number)
+    return Read(offset, length)
 
 
-def a_write(on: Ground, place: int, length: int, mode: int, number: int) -> Write:
-    """A write; each number has bytes of its own, and now and then those of the backing file are written."""
-    offset, size = _range(on, place, length, wild=mode % 4 == 3)
-    seed = _BELOW_SEED if mode // 8 == 3 else 20 + number % 200
-    return Write(offset, size, seed, mode % 8 == 4)
+def a_write(on: Ground, number: int, count: int) -> Write:
+    """A write; each has bytes of its own, and now and then those of the backing file are written."""
+    offset, length, mode = _request_at(on, number)
+    seed = _BELOW_SEED if mode // 8 == 3 else 20 + count % 200
+    return Write(offset, length, seed, mode % 8 == 4)
 
 
-def some_zeroes(on: Ground, place: int, length: int, mode: int) -> Zeroes:
+def some_zeroes(on: Ground, number: int) -> Zeroes:
     """A range of zeros."""
-    offset, size = _range(on, place, length, wild=mode % 4 == 3)
-    return Zeroes(offset, size, mode // 8 % 2 == 0, mode % 8 == 4)
+    offset, length, mode = _request_at(on, number)
+    return Zeroes(offset, length, mode // 8 % 2 == 0, mode % 8 == 4)
 
 
-STEPS = (None, 0, 1, 2)
+STREAMS = 16
+_STEPS = (None, 0, 1, 2)
 
 
-def a_stream(steps: int) -> Stream:
+def a_stream(on: Ground, steps: int) -> Stream | Flush:
     """A stream, to the end or a part of the way."""
-    return Stream(STEPS[steps])
+    if on.size > on.page and steps not in {1, 2}:
+        return Flush()
+    return Stream(_STEPS[steps % len(_STEPS)])
 
 
 _OTHER_EDGES: tuple[Callable[[Ground], int], ...] = (
@@ -256,6 +273,9 @@ _OTHER_EDGES: tuple[Callable[[Ground], int], ...] = (
 )
 
 
+RESIZES = len(_OTHER_EDGES)
+
+
 def a_resize(on: Ground, to: int, first: int) -> Resize:
     """Another size; no larger than what can be read again after each step, whatever the disk began with.
 
@@ -265,20 +285,23 @@ def a_resize(on: Ground, to: int, first: int) -> Resize:
         first: the size that the disk began with.
     """
     size = _OTHER_EDGES[to](on)
-    limit = max(first, 96 << 10) + 9 * on.unit
+    limit = max(first, 96 << 10, 9 * on.unit + 512)
     size = min(max(size, 0), limit)
     if not on.odd and abs(size - on.size) != 1:
         size = size // SECTOR_SIZE * SECTOR_SIZE
     return Resize(size)
 
 
-REOPENS = 5 * len(Via)
+ENDS = 8 * len(Via)
 
 
-def a_reopen(number: int, storage: StorageKind) -> Reopen:
-    """Another opening, by each way that the storage has; three of four for writing."""
+def an_end(number: int, storage: StorageKind) -> Reopen | Kill:
+    """The end of a process, with or without closing; then another opening, by each way that there is."""
     ways = tuple(Via) if storage is StorageKind.FILES else (Via.PATH,)
-    return Reopen(number % 5 != 4, ways[number // 5 % len(ways)])
+    number, via = divmod(number, len(Via))
+    if number >= 5:
+        return Kill()
+    return Reopen(number != 4, ways[via % len(ways)])
 
 
 _CODES = ((5, 0), (28, 0), (28, 512), (5, 5000))
@@ -297,7 +320,6 @@ def a_fault(number: int) -> Fault:
 _FIRST = ("write", "zeroes", "stream")
 _SECOND = ("write", "read", "flush", "zeroes", "stream")
 _PAUSES = 4
-RACES = len(_FIRST) * len(_SECOND) * _PAUSES
 _EXTENTS = (1, 3, 0, 9)
 _APART: tuple[Callable[[Ground], int], ...] = (
     lambda _: 512,
@@ -307,21 +329,27 @@ _APART: tuple[Callable[[Ground], int], ...] = (
     lambda on: on.unit,
     lambda on: -on.unit // 2,
 )
-SHAPES = len(_EXTENTS) * len(_EXTENTS) * len(_APART)
+_KINDS_OF_RACES = len(_FIRST) * len(_SECOND) * _PAUSES
+_SHAPES = len(_EXTENTS) * len(_EXTENTS) * len(_APART)
+RACES = _PLACES * _KINDS_OF_RACES * _SHAPES
 
 
-def a_race(on: Ground, place: int, kinds: int, shape: int, number: int) -> Race:
+def a_race(on: Ground, number: int, count: int) -> Race:
     """Two requests at places that are near one another."""
-    pause, kinds = kinds % _PAUSES, kinds // _PAUSES
+    number, shape = divmod(number, _SHAPES)
+    place, kinds = divmod(number, _KINDS_OF_RACES)
+    kinds, pause = divmod(kinds, _PAUSES)
     second, first = divmod(kinds, len(_FIRST))
     shape, apart = divmod(shape, len(_APART))
     one, two = divmod(shape, len(_EXTENTS))
-    offset, size = _range(on, place, _EXTENTS[one])
+    offset = _offset(on, place)
+    offset, length = _cut(on, offset, _length(on, offset, _EXTENTS[one]))
     other = min(max(offset + _APART[apart](on), 0), on.size)
-    length = min(_LENGTHS[_EXTENTS[two]](on, other), on.size - other)
+    size = min(_length(on, other, _EXTENTS[two]), on.size - other)
+    kind = "zeroes" if on.size > on.page and _FIRST[first] == "stream" else _FIRST[first]
     return Race(
-        _request(_FIRST[first], offset, size, 20 + number % 200),
-        _request(_SECOND[second], other, length, 220 + number % 200),
+        _request(kind, offset, length, 20 + count % 200),
+        _request(_SECOND[second], other, size, 220 + count % 200),
         pause,
     )
 

@@ -29,6 +29,8 @@ from addcow_conformance.programs import (
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from addcow_conformance.models._reach import Reach
     from addcow_conformance.targets import Target
 
@@ -54,7 +56,7 @@ def _below(stop: int) -> st.SearchStrategy[int]:
     return st.integers(0, stop - 1)
 
 
-_PLACE, _LENGTH, _MODE = _below(draws.PLACES), _below(draws.LENGTHS), _below(draws.MODES)
+_ONE, _TWO = _below(draws.REQUESTS), _below(draws.REQUESTS * draws.REQUESTS)
 
 
 class DiskMachine(RuleBasedStateMachine):
@@ -109,70 +111,86 @@ class DiskMachine(RuleBasedStateMachine):
 
     # --- operations
 
-    @rule(place=_PLACE, length=_LENGTH, mode=_MODE)
-    def write(self, place: int, length: int, mode: int) -> None:
-        """Write anywhere."""
-        self._do(draws.a_write(self._ground, place, length, mode, len(self.operations)))
+    # Most rules do two operations: to choose a rule takes hypothesis as long as an operation. A program that
+    # is found is shrunk by operations, whatever rule they came from.
 
-    @rule(place=_PLACE, length=_LENGTH, mode=_MODE)
-    def write_zeroes(self, place: int, length: int, mode: int) -> None:
-        """Zero anything."""
-        self._do(draws.some_zeroes(self._ground, place, length, mode))
+    @rule(number=_TWO)
+    def write(self, number: int) -> None:
+        """Write twice, anywhere."""
+        for part in divmod(number, draws.REQUESTS):
+            self._write(part)
 
-    @rule(place=_PLACE, length=_LENGTH, mode=_MODE)
-    def read(self, place: int, length: int, mode: int) -> None:
-        """Read anything; all else is read after each step."""
-        self._do(draws.a_read(self._ground, place, length, mode))
+    @rule(number=_TWO)
+    def write_zeroes(self, number: int) -> None:
+        """Write, and zero anything."""
+        first, second = divmod(number, draws.REQUESTS)
+        self._write(first)
+        self._zero(second)
 
-    @rule()
-    def flush(self) -> None:
-        """Flush."""
+    @rule(number=_TWO)
+    def read(self, number: int) -> None:
+        """Zero anything, and read anything; all else is read after each step."""
+        first, second = divmod(number, draws.REQUESTS)
+        self._zero(first)
+        self._read(second)
+
+    @rule(number=_ONE)
+    def flush(self, number: int) -> None:
+        """Write, and flush."""
+        self._write(number)
         self._do(Flush())
 
-    @rule(how=_below(draws.REOPENS))
-    def reopen(self, how: int) -> None:
-        """Close and open."""
-        self._do(draws.a_reopen(how, self.plan.storage))
+    @rule(number=_below(draws.ENDS * draws.REQUESTS))
+    def end(self, number: int) -> None:
+        """Write, then close or kill, and open again."""
+        how, number = divmod(number, draws.REQUESTS)
+        if number // 64 % 2:
+            self._write(number)
+        self._do(draws.an_end(how, self.plan.storage))
 
-    @rule()
-    def kill(self) -> None:
-        """End without a flush."""
-        self._do(Kill())
+    @rule(number=_below(draws.RESIZES * draws.RESIZES))
+    def resize(self, number: int) -> None:
+        """Grow or shrink, twice."""
+        for part in divmod(number, draws.RESIZES):
+            self._resize(part)
 
-    @rule(to=_below(16))
-    def resize(self, to: int) -> None:
-        """Grow or shrink."""
-        self._do(draws.a_resize(self._ground, to, self.disk.size))
+    @rule(number=_below(draws.STREAMS * draws.REQUESTS))
+    def stream(self, number: int) -> None:
+        """Write, then copy what is below, to the end or not."""
+        how, number = divmod(number, draws.REQUESTS)
+        if number // 64 % 2:
+            self._write(number)
+        self._do(draws.a_stream(self._ground, how))
 
-    @rule(steps=_below(len(draws.STEPS)))
-    def stream(self, steps: int) -> None:
-        """Copy what is below."""
-        self._do(draws.a_stream(steps))
-
-    @rule(number=_below(draws.FAULTS), what=_below(8), place=_PLACE, length=_LENGTH)
-    def fault(self, number: int, what: int, place: int, length: int) -> None:
+    @rule(fault=_below(draws.FAULTS), what=_below(8), number=_ONE)
+    def fault(self, fault: int, what: int, number: int) -> None:
         """Let a storage call of what comes next fail; mostly we know what comes."""
         if not self.session.writable:
             self._do(Reopen())
-        self._do(draws.a_fault(number))
-        if what == 0:
-            self.write(place, length, 0)
-        elif what == 1:
-            self.write_zeroes(place, length, 0)
-        elif what == 2:
-            self.read(place, length, 0)
-        elif what == 3:
-            self.stream(0)
-        elif what == 4:
-            self.resize(length)
-        elif what == 5:
-            self.flush()
+        self._do(draws.a_fault(fault))
+        if what < len(_FAILING):
+            _FAILING[what](self, number)
 
     @precondition(lambda self: self.session.writable)
-    @rule(place=_PLACE, kinds=_below(draws.RACES), shape=_below(draws.SHAPES))
-    def race(self, place: int, kinds: int, shape: int) -> None:
+    @rule(number=_below(draws.RACES))
+    def race(self, number: int) -> None:
         """Two requests at once."""
-        self._do(draws.a_race(self._ground, place, kinds, shape, len(self.operations)))
+        self._do(draws.a_race(self._ground, number, len(self.operations)))
+
+    def _write(self, number: int) -> None:
+        self._do(draws.a_write(self._ground, number, len(self.operations)))
+
+    def _zero(self, number: int) -> None:
+        self._do(draws.some_zeroes(self._ground, number))
+
+    def _read(self, number: int) -> None:
+        self._do(draws.a_read(self._ground, number))
+
+    def _resize(self, number: int) -> None:
+        self._do(draws.a_resize(self._ground, number % draws.RESIZES, self.disk.size))
+
+    def _stream(self, number: int) -> None:
+        self._do(draws.a_stream(self._ground, number % draws.STREAMS))
 
     @property
     def _ground(self) -> Ground:
@@ -228,3 +246,14 @@ class DiskMachine(RuleBasedStateMachine):
                 note=violation.detail,
             )
         )
+
+
+# What is made to fail, each with the number that was drawn for it.
+_FAILING: tuple[Callable[[DiskMachine, int], None], ...] = (
+    DiskMachine._write,  # noqa: SLF001 - of this module
+    DiskMachine._zero,  # noqa: SLF001
+    DiskMachine._read,  # noqa: SLF001
+    DiskMachine._stream,  # noqa: SLF001
+    DiskMachine._resize,  # noqa: SLF001
+    lambda machine, _: machine._do(Flush()),  # noqa: SLF001
+)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.models._folder import Folder
 from addcow_conformance.programs import (
-    Backing,
     BackingKind,
-    Disk,
     Flush,
     Operation,
     Program,
     Race,
     Read,
+    Resize,
     Session,
     StorageKind,
     Stream,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["run_program", "shrink"]
 
 # Programs that are tried at most.
-_TRIES = 3000
+_TRIES = 2000
 
 
 def run_program(program: Program, target: Target) -> Violation | None:
@@ -73,30 +72,40 @@ class _Shrinker:
     def __init__(self, program: Program, target: Target) -> None:
         self._best = program
         self._target = target
-        self._tries = _TRIES
+        self._tried: set[tuple[object, ...]] = set()
 
     def run(self) -> Program:
         if not self._try(self._best):
             return self._best
         before = None
-        while before != self._best and self._tries > 0:
+        while before != self._best:
             before = self._best
             self._leave_out()
-            self._simplify(self._storages)
-            self._simplify(self._disks)
-            self._simplify(self._plainer_operations)
+            self._part_races()
+            self._begin_larger()
+            while self._try_any(_plainer_disks(self._best)):
+                pass
+            for at in range(len(self._best.operations)):
+                while self._try_any(self._plainer_at(at)):
+                    pass
         return self._best
 
-    def _try(self, program: Program) -> bool:
+    def _try(self, program: Program, *, any_rule: bool = False) -> bool:
         """Take a program if it breaks the rule, without the operations after that."""
-        if self._tries <= 0:
+        # A name tuple is equal to another of the same values, so that the type of each operation counts.
+        key = (*program[:3], *map(type, program.operations))
+        if key in self._tried or len(self._tried) >= _TRIES:
             return False
-        self._tries -= 1
+        self._tried.add(key)
         violation, begun = _run(program, self._target)
-        if violation is None or violation.rule != self._best.rule:
+        if violation is None or not (any_rule or violation.rule == self._best.rule):
             return False
-        self._best = program._replace(operations=program.operations[:begun], note=violation.detail)
+        operations = program.operations[:begun]
+        self._best = program._replace(operations=operations, rule=violation.rule, note=violation.detail)
         return True
+
+    def _try_any(self, programs: Iterator[Program]) -> bool:
+        return any(self._try(program) for program in programs)
 
     def _leave_out(self) -> None:
         """Leave out as many operations in a row as can be."""
@@ -109,45 +118,48 @@ class _Shrinker:
                 at -= size
             size //= 2
 
-    def _simplify(self, plainer: Any) -> None:  # noqa: ANN401 - one of the methods below
-        """Take the first that will do, over and over."""
-        while any(self._try(program) for program in plainer(self._best)):
-            pass
+    def _part_races(self) -> None:
+        """Make one request of two at once, or one after the other; what breaks has another rule then."""
+        for at, operation in enumerate(self._best.operations):
+            if not isinstance(operation, Race):
+                continue
+            first, second = operation.first, operation.second
+            for parts in ((first,), (second,), (first, second), (second, first)):
+                operations = (*self._best.operations[:at], *parts, *self._best.operations[at + 1 :])
+                if self._try(self._best._replace(operations=operations), any_rule=True):
+                    return
 
-    def _storages(self, program: Program) -> Iterator[Program]:
-        if program.storage is not StorageKind.MEMORY:
-            yield program._replace(storage=StorageKind.MEMORY)
+    def _begin_larger(self) -> None:
+        """Begin with the size that the first operation makes."""
+        operations = self._best.operations
+        if operations and isinstance(operations[0], Resize):
+            disk = self._best.disk._replace(size=operations[0].size)
+            self._try(self._best._replace(disk=disk, operations=operations[1:]))
 
-    def _disks(self, program: Program) -> Iterator[Program]:
-        disk = program.disk
-        for other in _plainer_disks(disk):
-            yield program._replace(disk=other)
-
-    def _plainer_operations(self, program: Program) -> Iterator[Program]:
-        for at, operation in enumerate(program.operations):
-            for other in _plainer(operation, program.disk.unit_size):
-                operations = (*program.operations[:at], other, *program.operations[at + 1 :])
-                yield program._replace(operations=operations)
+    def _plainer_at(self, at: int) -> Iterator[Program]:
+        operations = self._best.operations
+        if at < len(operations):
+            for other in _plainer(operations[at], self._best.disk.unit_size):
+                yield self._best._replace(operations=(*operations[:at], other, *operations[at + 1 :]))
 
 
-def _plainer_disks(disk: Disk) -> Iterator[Disk]:
+def _plainer_disks(program: Program) -> Iterator[Program]:
+    """The same program in memory, or on a disk of which there is less to say."""
+    if program.storage is not StorageKind.MEMORY:
+        yield program._replace(storage=StorageKind.MEMORY)
+    disk, unit = program.disk, program.disk.unit_size
+    found = [disk._replace(size=size) for size in _smaller(disk.size, unit)]
     if disk.backing:
-        yield disk._replace(backing=None)
-        if disk.backing.kind is not BackingKind.RAW:
-            yield disk._replace(backing=Backing(BackingKind.RAW, disk.backing.size))
-        for size in _smaller(disk.backing.size, disk.unit_size):
-            yield disk._replace(backing=disk.backing._replace(size=size))
-    if disk.fill not in {0, 0xDD}:
-        yield disk._replace(fill=0xDD)
-    for size in _smaller(disk.size, disk.unit_size):
-        yield disk._replace(size=size)
+        raw = disk.backing._replace(kind=BackingKind.RAW)
+        sizes = [disk.backing._replace(size=size) for size in _smaller(disk.backing.size, unit)]
+        found = [*(disk._replace(backing=backing) for backing in (None, raw, *sizes)), *found]
+    for other in found:
+        yield program._replace(disk=other)
 
 
 def _plainer(operation: Operation, unit: int) -> Iterator[Operation]:
     """Operations that do less."""
     if isinstance(operation, Race):
-        yield operation.first
-        yield operation.second
         for first in _plainer(operation.first, unit):
             if isinstance(first, Read | Write | Zeroes | Flush | Stream):
                 yield operation._replace(first=first)

@@ -56,9 +56,13 @@ def compare(
     if result:
         _compare_changes(session, operation, result)
     seen = len(session.watch.changes)
-    for name, data in session.backing.files.items():
-        if session.files.get(name) != data:
-            raise Violation("ACW-DYN-004", f"the bytes of {name.decode()} have changed")
+    session.checked = session.checked and session.files.private and not _written(session.watch.changes)
+    flushing = isinstance(operation, Flush | Reopen) or (
+        isinstance(operation, Resize) and result is not None and result.changes
+    )
+    flushed = result is None or (flushing and result.outcome == "done")
+    if flushed or not session.files.private:
+        _compare_backing(session)
     image = session.image
     if image is None:
         return
@@ -66,14 +70,22 @@ def compare(
         raise Violation("ACW-DYN-011", f"the size is {image.size}, and not {session.oracle.size}")
     _compare_bytes(session, image, rule, operation)
     _compare_units(session, image)
-    flushing = isinstance(operation, Flush | Reopen) or (
-        isinstance(operation, Resize) and result is not None and result.changes
-    )
-    flushed = result is None or (flushing and result.outcome == "done")
-    if flushed:
-        _compare_files(session)
     for change in session.watch.changes[seen:]:
         _judge_reading(session, "a comparison", change)
+    session.checked = session.checked and not _written(session.watch.changes)
+    if flushed and not session.checked:
+        _compare_files(session)
+        session.checked = True
+
+
+def _written(changes: list[Call]) -> bool:
+    return any(change.operation != "sync" for change in changes)
+
+
+def _compare_backing(session: Session) -> None:
+    for name, data in session.backing.files.items():
+        if session.files.get(name) != data:
+            raise Violation("ACW-DYN-004", f"the bytes of {name.decode()} have changed")
 
 
 def _compare_changes(session: Session, operation: Operation | None, result: Result) -> None:

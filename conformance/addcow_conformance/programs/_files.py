@@ -25,7 +25,13 @@ _LINK, _ELSEWHERE = b"link.add-cow", b"elsewhere"
 
 
 class Files(Protocol):
-    """The files of a program, by name."""
+    """The files of a program, by name.
+
+    Attributes:
+        private: whether nobody can change them but by the storages that were given out.
+    """
+
+    private: bool
 
     def create(self, name: bytes, data: bytes = b"") -> Storage:
         """Make a file and open it for writing."""
@@ -42,6 +48,8 @@ class Files(Protocol):
 
 class InMemoryFiles:
     """Files in memory; there are no links and no directories."""
+
+    private = True
 
     def __init__(self) -> None:
         self.memory = MemoryFiles()
@@ -67,6 +75,8 @@ class InMemoryFiles:
 
 class DirectoryFiles:
     """Files in a directory, with a symbolic link to the image and a directory to be in beside it."""
+
+    private = False
 
     def __init__(self, directory: str | bytes) -> None:
         self._directory = os.fsencode(directory)

@@ -27,7 +27,7 @@ __all__ = ["race"]
 
 # Seconds between two looks at a request that may wait for the other; so many looks in a row that find its
 # thread asleep at one place say that it does. And the seconds after which a request hangs.
-_LOOK, _LOOKS, _HANGING = 0.0003, 3, 30
+_LOOK, _LOOKS, _HANGING = 0.0002, 3, 30
 
 _RULE = "ACW-DYN-006"
 

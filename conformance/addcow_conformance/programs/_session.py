@@ -100,6 +100,7 @@ class Session:
         files: the files.
         backing: what is below.
         watch: what is written to the files.
+        checked: whether the files are as they were when they were compared last.
         waited: whether in the last race the second request had to wait for the first.
         tail: whether a resize that failed may have left bits after the bitmap; the owner of a step sets it.
 
@@ -125,6 +126,7 @@ class Session:
         self.image: Image | None = None
         self.writable = True
         self.waited = False
+        self.checked = False
         self.tail = False
         self.touched: set[int] = set()
         self.watch = Watch()
