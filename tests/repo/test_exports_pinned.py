@@ -21,15 +21,15 @@ PINNED = {
     "addcow_conformance.commands": "",
     "addcow_conformance.commands.crash": "command",
     "addcow_conformance.commands.replay": "command",
-    "addcow_conformance.models": "Reach find measure",
+    "addcow_conformance.models": "Reach explain find keep measure",
     "addcow_conformance.oracle": "SECTOR Oracle Outcome Values",
     "addcow_conformance.powerloss": (
         "FAMILIES Effort Family Found History Part State Summary Tally Trial explore rerun"
     ),
     "addcow_conformance.programs": (
-        "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience PowerLoss Program "
-        "Race Read Reopen Request Resize Result Session StorageKind Stream Via Violation Write Zeroes "
-        "check_memory dump_program load_program program_schema tell"
+        "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience "
+        "PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Via "
+        "Violation Write Zeroes check_memory dump_program load_program program_schema tell"
     ),
     "addcow_conformance.report": "FORMATS render schema",
     "addcow_conformance.report.github": "render",

@@ -3,7 +3,8 @@
 Hypothesis is needed here and nowhere else in the package: install the extra ``models``.
 """
 
+from addcow_conformance.models._found import explain, keep
 from addcow_conformance.models._reach import Reach
 from addcow_conformance.models._run import find, measure
 
-__all__ = ["Reach", "find", "measure"]
+__all__ = ["Reach", "explain", "find", "keep", "measure"]

@@ -91,7 +91,7 @@ _ODD = (1, 511, _C - 1, _C + 1)
 
 # The last size is that of a disk with more than a page of bits: 2 GiB in v10, 16 MiB in v4 and v6. There are
 # few of these, and hardly one is streamed, as tens of thousands of bits take a while to compare.
-SIZES = 3 * len(_V10) + 1
+SIZES = 2 * len(_V10) + 1
 
 
 def _size(revision: Revision, number: int) -> int:
@@ -113,7 +113,8 @@ _BELOW: tuple[Callable[[int], int], ...] = (
 _FILLS = (0xDD, 0)
 
 # Whether there is a backing file, its kind and its length, and what the image file is filled with.
-BACKINGS = (1 + len(_KINDS) * len(_BELOW)) * len(_FILLS)
+_NONE = 4
+BACKINGS = (_NONE + len(_KINDS) * len(_BELOW)) * len(_FILLS)
 
 
 def a_disk(revision: Revision, size: int, backing: int) -> Disk:
@@ -121,8 +122,8 @@ def a_disk(revision: Revision, size: int, backing: int) -> Disk:
     bytes_ = _size(revision, size)
     backing, fill = divmod(backing, len(_FILLS))
     below = None
-    if backing:
-        length, kind = divmod(backing - 1, len(_KINDS))
+    if backing >= _NONE:
+        length, kind = divmod(backing - _NONE, len(_KINDS))
         # A qcow2 file of ours has one table, for 2 MiB.
         below = Backing(_KINDS[kind], min(_BELOW[length](bytes_), 2 * MIB))
     return Disk(revision, bytes_, below, 0 if bytes_ > MIB else _FILLS[fill])

@@ -52,11 +52,15 @@ class Plan(Protocol):
         """An operation was done."""
 
 
-def _below(stop: int) -> st.SearchStrategy[int]:
-    return st.integers(0, stop - 1)
+# All that a rule draws, in one go. Whole numbers would take one draw each, and hypothesis prefers small ones:
+# of a range of some thousands it hardly ever chooses anything from the upper half.
+_RAW = st.binary(min_size=6, max_size=6)
 
 
-_ONE, _TWO = _below(draws.REQUESTS), _below(draws.REQUESTS * draws.REQUESTS)
+def _split(raw: bytes, count: int) -> tuple[int, int]:
+    """A number from 0 to ``count`` - 1, and one made of what is left."""
+    rest, number = divmod(int.from_bytes(raw, "little"), count)
+    return number, rest
 
 
 class DiskMachine(RuleBasedStateMachine):
@@ -77,10 +81,12 @@ class DiskMachine(RuleBasedStateMachine):
 
     # --- the disk
 
-    @initialize(size=_below(draws.SIZES), backing=_below(draws.BACKINGS), odd=_below(64))
-    def create(self, size: int, backing: int, odd: int) -> None:
+    @initialize(raw=_RAW)
+    def create(self, raw: bytes) -> None:
         """Make the image; rarely, try before whether one of an odd size is refused."""
-        strange = draws.an_odd_disk(self.plan.revision, odd) if odd % 16 == 15 else None
+        size, rest = _split(raw, draws.SIZES)
+        backing, odd = rest % draws.BACKINGS, rest // draws.BACKINGS
+        strange = draws.an_odd_disk(self.plan.revision, odd // 16) if odd % 16 == 15 else None
         if strange:
             self._open(strange)
             self._close()
@@ -114,80 +120,95 @@ class DiskMachine(RuleBasedStateMachine):
     # Most rules do two operations: to choose a rule takes hypothesis as long as an operation. A program that
     # is found is shrunk by operations, whatever rule they came from.
 
-    @rule(number=_TWO)
-    def write(self, number: int) -> None:
+    @rule(raw=_RAW)
+    def write(self, raw: bytes) -> None:
         """Write twice, anywhere."""
-        for part in divmod(number, draws.REQUESTS):
-            self._write(part)
+        first, second = _split(raw, draws.REQUESTS)
+        self._write(first)
+        self._write(second)
 
-    @rule(number=_TWO)
-    def write_zeroes(self, number: int) -> None:
+    @rule(raw=_RAW)
+    def write_zeroes(self, raw: bytes) -> None:
         """Write, and zero anything."""
-        first, second = divmod(number, draws.REQUESTS)
+        first, second = _split(raw, draws.REQUESTS)
         self._write(first)
         self._zero(second)
 
-    @rule(number=_TWO)
-    def read(self, number: int) -> None:
+    @rule(raw=_RAW)
+    def read(self, raw: bytes) -> None:
         """Zero anything, and read anything; all else is read after each step."""
-        first, second = divmod(number, draws.REQUESTS)
+        first, second = _split(raw, draws.REQUESTS)
         self._zero(first)
         self._read(second)
 
-    @rule(number=_ONE)
-    def flush(self, number: int) -> None:
+    @rule(raw=_RAW)
+    def flush(self, raw: bytes) -> None:
         """Write, and flush."""
+        _, number = _split(raw, 1)
         self._write(number)
-        self._do(Flush())
+        self._flush(0)
 
-    @rule(number=_below(draws.ENDS * draws.REQUESTS))
-    def end(self, number: int) -> None:
-        """Write, then close or kill, and open again."""
-        how, number = divmod(number, draws.REQUESTS)
-        if number // 64 % 2:
+    @rule(raw=_RAW)
+    def end(self, raw: bytes) -> None:
+        """Write or not, then close or kill, and open again."""
+        how, number = _split(raw, 2 * draws.ENDS)
+        if how % 2:
             self._write(number)
-        self._do(draws.an_end(how, self.plan.storage))
+        self._end(how // 2)
 
-    @rule(number=_below(draws.RESIZES * draws.RESIZES))
-    def resize(self, number: int) -> None:
+    @rule(raw=_RAW)
+    def resize(self, raw: bytes) -> None:
         """Grow or shrink, twice."""
-        for part in divmod(number, draws.RESIZES):
-            self._resize(part)
+        first, second = _split(raw, draws.RESIZES)
+        self._resize(first)
+        self._resize(second)
 
-    @rule(number=_below(draws.STREAMS * draws.REQUESTS))
-    def stream(self, number: int) -> None:
-        """Write, then copy what is below, to the end or not."""
-        how, number = divmod(number, draws.REQUESTS)
-        if number // 64 % 2:
+    @rule(raw=_RAW)
+    def stream(self, raw: bytes) -> None:
+        """Write or not, then copy what is below, to the end or not."""
+        how, number = _split(raw, 2 * draws.STREAMS)
+        if how % 2:
             self._write(number)
-        self._do(draws.a_stream(self._ground, how))
+        self._stream(how // 2)
 
-    @rule(fault=_below(draws.FAULTS), what=_below(8), number=_ONE)
-    def fault(self, fault: int, what: int, number: int) -> None:
+    @rule(raw=_RAW)
+    def fault(self, raw: bytes) -> None:
         """Let a storage call of what comes next fail; mostly we know what comes."""
         if not self.session.writable:
             self._do(Reopen())
+        fault, rest = _split(raw, draws.FAULTS)
+        what, number = rest % 10, rest // 10
         self._do(draws.a_fault(fault))
         if what < len(_FAILING):
             _FAILING[what](self, number)
 
     @precondition(lambda self: self.session.writable)
-    @rule(number=_below(draws.RACES))
-    def race(self, number: int) -> None:
+    @rule(raw=_RAW)
+    def race(self, raw: bytes) -> None:
         """Two requests at once."""
-        self._do(draws.a_race(self._ground, number, len(self.operations)))
+        self._race(_split(raw, draws.RACES)[0])
 
     def _write(self, number: int) -> None:
+        number %= draws.REQUESTS
         self._do(draws.a_write(self._ground, number, len(self.operations)))
 
     def _zero(self, number: int) -> None:
-        self._do(draws.some_zeroes(self._ground, number))
+        self._do(draws.some_zeroes(self._ground, number % draws.REQUESTS))
 
     def _read(self, number: int) -> None:
-        self._do(draws.a_read(self._ground, number))
+        self._do(draws.a_read(self._ground, number % draws.REQUESTS))
 
     def _resize(self, number: int) -> None:
         self._do(draws.a_resize(self._ground, number % draws.RESIZES, self.disk.size))
+
+    def _flush(self, _: int) -> None:
+        self._do(Flush())
+
+    def _end(self, number: int) -> None:
+        self._do(draws.an_end(number % draws.ENDS, self.plan.storage))
+
+    def _race(self, number: int) -> None:
+        self._do(draws.a_race(self._ground, number % draws.RACES, len(self.operations)))
 
     def _stream(self, number: int) -> None:
         self._do(draws.a_stream(self._ground, number % draws.STREAMS))
@@ -250,10 +271,13 @@ class DiskMachine(RuleBasedStateMachine):
 
 # What is made to fail, each with the number that was drawn for it.
 _FAILING: tuple[Callable[[DiskMachine, int], None], ...] = (
-    DiskMachine._write,  # noqa: SLF001 - of this module
+    DiskMachine._write,  # noqa: SLF001 - of this module, as all below
     DiskMachine._zero,  # noqa: SLF001
     DiskMachine._read,  # noqa: SLF001
     DiskMachine._stream,  # noqa: SLF001
     DiskMachine._resize,  # noqa: SLF001
-    lambda machine, _: machine._do(Flush()),  # noqa: SLF001
+    DiskMachine._flush,  # noqa: SLF001
+    DiskMachine._end,  # noqa: SLF001
+    DiskMachine._resize,  # noqa: SLF001
+    DiskMachine._race,  # noqa: SLF001
 )

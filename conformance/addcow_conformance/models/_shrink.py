@@ -32,19 +32,14 @@ if TYPE_CHECKING:
 
     from addcow_conformance.targets import Target
 
-__all__ = ["run_program", "shrink"]
+__all__ = ["shrink"]
 
 # Programs that are tried at most.
-_TRIES = 2000
-
-
-def run_program(program: Program, target: Target) -> Violation | None:
-    """Run a program but for its loss of power: the first violation, with as many operations as it took."""
-    return _run(program, target)[0]
+_TRIES = 1000
 
 
 def _run(program: Program, target: Target) -> tuple[Violation | None, int]:
-    """The violation, and the number of operations that were begun."""
+    """Run a program, but for its loss of power: the violation, and how many operations were begun."""
     folder = Folder() if program.storage is StorageKind.FILES else None
     begun = 0
     try:
@@ -194,5 +189,5 @@ def _plainer_values(name: str, value: object, default: object, unit: int) -> Ite
 def _smaller(value: int, unit: int) -> Iterator[int]:
     """Smaller numbers, the roundest first."""
     rounded = [value // grain * grain for grain in (unit, 512) if value % grain]
-    found = [0, 1, 512, unit, *rounded, value // 2, value - unit, value - 512, value - 1]
+    found = [0, 1, 512, unit, *rounded, value // 2, value * 3 // 4, value * 15 // 16]
     yield from dict.fromkeys(number for number in found if 0 <= number < value)
