@@ -186,7 +186,7 @@ _OF_FLUSHES: dict[str, State] = {
         lambda m: m.done and m.operation.via is Via.DIRECTORY,
         storages=frozenset({StorageKind.FILES}),
     ),
-    "open: after a fault": State((Reopen, Kill), lambda m: m.done and m.past.struck),
+    "open: after a fault": State((Reopen, Kill), lambda m: m.past.struck and m.session.image is not None),
     "open: failed": State((Reopen, Kill), lambda m: m.session.image is None),
     "close: flushes what was written": State(
         (Reopen,), lambda m: m.done and m.past.unflushed and m.before.writable
