@@ -2,6 +2,9 @@
 
 The reference engine is such an implementation as it is. The names are those of its public API
 (`addcow_ref.create_image`, `addcow_ref.open_image`, `addcow_ref.Image`), and so are the meanings.
+
+An implementation in a process of its own is a target by way of an adapter (`adapters/`). It has
+``abilities``, and works on the files itself: no storage call of its is seen, or can be made to fail.
 """
 
 from __future__ import annotations
@@ -17,11 +20,25 @@ if TYPE_CHECKING:
     from addcow_ref.storage import Storage
     from addcow_spec.model import Revision
 
-__all__ = ["REFERENCE", "Extent", "Image", "Target", "load_target"]
+__all__ = [
+    "REFERENCE",
+    "TIMEOUT",
+    "Extent",
+    "ExternalImage",
+    "Image",
+    "Target",
+    "abilities_of",
+    "is_external",
+    "load_target",
+]
 
 REFERENCE = "python:addcow_ref"
+# Seconds that an answer of another process may take.
+TIMEOUT = 30.0
 
-_SCHEME = "python:"
+# What a module can do, as it works in this process: all that there is.
+_REQUESTS = ("create", "write", "zeroes", "extents", "resize", "stream", "info", "fua", "parallel")
+_ALL = frozenset({*_REQUESTS, "directory", "kill", "backing-qcow2", "backing-add-cow", "storage"})
 
 
 class Extent(Protocol):
@@ -84,6 +101,17 @@ class Image(Protocol):
         """Flush, and close all files."""
 
 
+class ExternalImage(Image, Protocol):
+    """An image that another process has open."""
+
+    def kill(self) -> None:
+        """End without a flush, as a process that is killed.
+
+        Raises:
+            AdapterError: the process had ended before.
+        """
+
+
 class Target(Protocol):
     """An implementation: a module, or whatever has these functions."""
 
@@ -102,15 +130,46 @@ class Target(Protocol):
         """Open an image; the storage is the image's from then on, and so are those it opens."""
 
 
-def load_target(name: str) -> Target:
-    """The implementation of a name such as ``python:addcow_ref``, or ``python:MODULE:ATTRIBUTE``.
+def abilities_of(target: Target) -> frozenset[str]:
+    """What an implementation can do: words of the protocol's capabilities.
+
+    ``storage`` is one more: it does its work on the storages that it is given, in this process.
+    """
+    found: frozenset[str] = getattr(target, "abilities", _ALL)
+    return found
+
+
+def is_external(target: Target) -> bool:
+    """Whether an implementation works on the files itself, in a process of its own."""
+    return "storage" not in abilities_of(target)
+
+
+def load_target(name: str, *, timeout: float = TIMEOUT, validate: bool = False) -> Target:
+    """The implementation of a name: ``python:MODULE``, ``python:MODULE:ATTRIBUTE`` or ``stdio:COMMAND``.
+
+    Args:
+        name: the name.
+        timeout: seconds that an answer of another process may take.
+        validate: whether to hold every message of a protocol against its JSON Schema.
 
     Raises:
         UsageError: there is none of that name, or it is none.
+        AdapterError: it is a program that cannot be started, or does not speak the protocol.
     """
-    if not name.startswith(_SCHEME) or name.startswith(_SCHEME + "."):
-        raise UsageError(f"target {name!a}: python:MODULE or python:MODULE:ATTRIBUTE is wanted")
-    module, _, attribute = name.removeprefix(_SCHEME).partition(":")
+    scheme, colon, rest = name.partition(":")
+    if colon and scheme == "stdio":
+        # By its name, as adapters know targets and not the other way round.
+        adapter: Any = import_module("addcow_conformance.adapters.stdio")
+        return cast("Target", adapter.load(rest, timeout=timeout, validate=validate))
+    if scheme != "python" or not colon or rest.startswith("."):
+        raise UsageError(
+            f"target {name!a}: python:MODULE, python:MODULE:ATTRIBUTE or stdio:COMMAND is wanted"
+        )
+    return _load_module(name, rest)
+
+
+def _load_module(name: str, place: str) -> Target:
+    module, _, attribute = place.partition(":")
     try:
         found: Any = import_module(module)
         found = getattr(found, attribute) if attribute else found

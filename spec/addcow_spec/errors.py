@@ -1,7 +1,8 @@
 """Errors that say whose fault it is.
 
 ``ImageError`` and its kinds blame the image and name the broken rule; ``UsageError`` blames the caller;
-``ImageInUse`` another process; ``StorageError`` blames the storage and carries the ``OSError`` as its cause.
+``ImageInUse`` another process; ``StorageError`` blames the storage and carries the ``OSError`` as its cause;
+``AdapterError`` and its kinds blame a program that is tried, and say that it gave no answer to take for one.
 Anything else that escapes is a bug of this project.
 """
 
@@ -13,13 +14,19 @@ if TYPE_CHECKING:
     from addcow_spec.model import Span
 
 __all__ = [
+    "AdapterError",
     "AddCowError",
     "BackingChainError",
+    "CannotStart",
+    "Crashed",
     "ImageError",
     "ImageInUse",
     "InvalidImage",
     "MalformedImage",
+    "ProtocolViolation",
+    "SanitizerReport",
     "StorageError",
+    "TimedOut",
     "UnsupportedImage",
     "UsageError",
 ]
@@ -90,3 +97,34 @@ class ImageInUse(AddCowError):
 
 class StorageError(AddCowError):
     """Reading or writing failed; ``__cause__`` is the ``OSError``."""
+
+
+class AdapterError(AddCowError):
+    """A program that is tried has given no answer: neither a result nor a refusal.
+
+    Attributes:
+        said: the last lines that it wrote to its standard error, fit to be shown; the owner of the program
+            sets them.
+    """
+
+    said: tuple[str, ...] = ()
+
+
+class CannotStart(AdapterError):
+    """There is no such program, or it has ended, or said nothing, before it said who it is."""
+
+
+class ProtocolViolation(AdapterError):
+    """A line is not what the protocol has in its place."""
+
+
+class TimedOut(AdapterError):
+    """The program has not answered in time."""
+
+
+class Crashed(AdapterError):
+    """The program has ended while it was needed: by a signal, or of itself."""
+
+
+class SanitizerReport(Crashed):
+    """A sanitizer has reported a fault of memory, threads or arithmetic, whatever the program answered."""

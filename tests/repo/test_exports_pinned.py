@@ -11,6 +11,9 @@ from tests.repo.tree import PACKAGES
 
 PINNED = {
     "addcow_conformance": "",
+    "addcow_conformance.adapters": "",
+    "addcow_conformance.adapters.reference": "ReferenceProgram main",
+    "addcow_conformance.adapters.stdio": "About StdioImage StdioTarget load",
     "addcow_conformance.checker": (
         "CHECKED_RULES BitmapSummary Bucket ChainFile CheckOptions FileFormat HeaderField Identity "
         "OpenFailed OpenFile Opener Refusal Repair Report Verdict check_image has_magic"
@@ -31,6 +34,10 @@ PINNED = {
         "PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Via "
         "Violation Write Zeroes check_memory dump_program load_program program_schema tell"
     ),
+    "addcow_conformance.protocol": (
+        "CAPABILITIES LARGEST_DATA LARGEST_NUMBER LONGEST_LINE LONGEST_TEXT REQUESTS RESULTS VERSION Message "
+        "Validator check_answer check_request check_result decode_line encode_line protocol_schema serve"
+    ),
     "addcow_conformance.report": "FORMATS render schema",
     "addcow_conformance.report.github": "render",
     "addcow_conformance.report.html": "render",
@@ -47,7 +54,9 @@ PINNED = {
         "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
         "load_vectors materialize vector_schema"
     ),
-    "addcow_conformance.targets": "REFERENCE Extent Image Target load_target",
+    "addcow_conformance.targets": (
+        "REFERENCE TIMEOUT Extent ExternalImage Image Target abilities_of is_external load_target"
+    ),
     "addcow_ref": (
         "Extent FileStorage Image Layer LayerInfo Note OpenFailed OpenReason Storage create_image "
         "finalize_image open_image open_layer"
@@ -77,8 +86,8 @@ PINNED = {
         "build_qcow2 parse_feature_names parse_header parse_qcow2 qcow2_backing_name versions"
     ),
     "addcow_spec.errors": (
-        "AddCowError BackingChainError ImageError ImageInUse InvalidImage MalformedImage StorageError "
-        "UnsupportedImage UsageError"
+        "AdapterError AddCowError BackingChainError CannotStart Crashed ImageError ImageInUse InvalidImage "
+        "MalformedImage ProtocolViolation SanitizerReport StorageError TimedOut UnsupportedImage UsageError"
     ),
     "addcow_spec.exports": "exports",
     "addcow_spec.findings": "Finding",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from addcow_conformance.checker import CheckOptions, Identity, OpenFailed, OpenFile, Refusal, check_image
@@ -14,6 +14,7 @@ from addcow_ref.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from addcow_conformance.checker import Report
     from addcow_spec.model import Revision
@@ -42,6 +43,12 @@ class Files(Protocol):
     def get(self, name: bytes) -> bytes:
         """All bytes of a file."""
 
+    def length(self, name: bytes) -> int:
+        """Bytes of a file; 0 where there is none."""
+
+    def inside(self, via: Via) -> AbstractContextManager[None]:
+        """Be in the directory that an image is opened from by that way."""
+
     def check(self, revision: Revision) -> Report:
         """What the checker says of the image."""
 
@@ -67,6 +74,18 @@ class InMemoryFiles:
     def get(self, name: bytes) -> bytes:
         """See `Files.get`."""
         return self.memory.contents(name)
+
+    def length(self, name: bytes) -> int:
+        """See `Files.length`."""
+        file = self.memory.open(name)
+        try:
+            return file.length()
+        finally:
+            file.close()
+
+    def inside(self, via: Via) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's
+        """See `Files.inside`; there are no directories."""
+        return nullcontext()
 
     def check(self, revision: Revision) -> Report:
         """See `Files.check`."""
@@ -94,7 +113,7 @@ class DirectoryFiles:
         from addcow_ref import FileStorage  # noqa: PLC0415 - memory alone needs no engine
 
         if via is Via.DIRECTORY:
-            with _inside(self.path(_ELSEWHERE)):
+            with self.inside(via):
                 return FileStorage.open_path(os.path.join(b"..", name), writable=writable)
         path = self.path(_LINK if via is Via.SYMLINK else name)
         return FileStorage.open_path(path, writable=writable)
@@ -103,6 +122,17 @@ class DirectoryFiles:
         """See `Files.get`."""
         with open(self.path(name), "rb") as file:
             return file.read()
+
+    def length(self, name: bytes) -> int:
+        """See `Files.length`."""
+        try:
+            return os.path.getsize(self.path(name))
+        except FileNotFoundError:
+            return 0
+
+    def inside(self, via: Via) -> AbstractContextManager[None]:
+        """See `Files.inside`."""
+        return _inside(self.path(_ELSEWHERE)) if via is Via.DIRECTORY else nullcontext()
 
     def check(self, revision: Revision) -> Report:
         """See `Files.check`."""

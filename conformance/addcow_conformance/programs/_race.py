@@ -16,7 +16,7 @@ from addcow_conformance.oracle import Outcome
 from addcow_conformance.programs._program import Flush, Race, Read, Request, Stream, Write, Zeroes
 from addcow_conformance.programs._requests import data_of, must_refuse, perform, tell
 from addcow_conformance.programs._violation import Violation
-from addcow_spec.errors import StorageError, UsageError
+from addcow_spec.errors import AdapterError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def race(session: Session, operation: Race) -> str:
     _run_both(session, first, second, operation.pause)
     for runner in (first, second):
         error = runner.result
-        if isinstance(error, Violation):
+        if isinstance(error, Violation | AdapterError):
             raise error
         if isinstance(error, BaseException) and not isinstance(error, StorageError | UsageError):
             raise Violation(_RULE, f"{runner.request}: {type(error).__name__}: {error}") from error
@@ -143,9 +143,10 @@ def _run_both(session: Session, first: _Runner, second: _Runner, pause: int) -> 
     session.watch.hook = hook
     try:
         first.start()
-        first.still.wait(_HANGING)
+        if not session.external:  # another process cannot be made to wait: the two go out at once
+            first.still.wait(_HANGING)
         second.start()
-        if not first.ended.is_set():
+        if not (session.external or first.ended.is_set()):
             second.settle()
         session.waited = not (first.ended.is_set() or second.ended.is_set())
         go_on.set()

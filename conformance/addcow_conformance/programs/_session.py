@@ -8,10 +8,12 @@ An operation may fail where a storage call was made to fail, and nowhere else.
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections import Counter
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from addcow_conformance.oracle import Oracle
+from addcow_conformance.programs._abilities import check_disk, lacking
 from addcow_conformance.programs._backing import BackingFiles, make_backing
 from addcow_conformance.programs._compare import compare, windows_of
 from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
@@ -31,17 +33,18 @@ from addcow_conformance.programs._program import (
 from addcow_conformance.programs._steps import RULES, STEPS
 from addcow_conformance.programs._violation import Violation
 from addcow_conformance.programs._watch import Call, Watch, WatchedStorage
+from addcow_conformance.targets import abilities_of, is_external
 from addcow_ref.testing import Fault as ArmedFault
 from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
 from addcow_ref.testing import Operation as Failing
-from addcow_spec.errors import AddCowError, StorageError, UsageError
+from addcow_spec.errors import AdapterError, AddCowError, StorageError, UsageError
 from addcow_spec.geometry import SECTOR_SIZE
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from addcow_conformance.targets import Image, Target
+    from addcow_conformance.targets import ExternalImage, Image, Target
     from addcow_ref.storage import Storage
     from addcow_ref.testing import Event
 
@@ -56,7 +59,7 @@ class Result(NamedTuple):
 
     Attributes:
         outcome: ``done``, ``failed`` by a fault, ``refused`` as it should be, or ``skipped``, as no image is
-            open.
+            open or the target does not take such operations.
         changes: storage calls that change files, and syncs.
         struck: whether a storage call was made to fail.
     """
@@ -71,7 +74,7 @@ def _any_error_is(rule: str) -> Iterator[None]:
     try:
         with Patience():
             yield
-    except Violation:
+    except (Violation, AdapterError):
         raise
     except (Exception, Endless) as error:
         raise Violation(rule, f"{type(error).__name__}: {error}") from error
@@ -88,7 +91,7 @@ class Session:
     Args:
         disk: the image to create.
         target: the implementation.
-        directory: an empty directory for the files; None to keep them in memory.
+        directory: an empty directory for the files; None to keep them in memory, where no other process is.
         log: takes what is written to the files, from the image's creation on; None for no log.
         comparing: whether the image is compared after each operation. Without, it is compared only after a
             kill, as what is read then is certain from then on.
@@ -103,8 +106,13 @@ class Session:
         checked: whether the files are as they were when they were compared last.
         waited: whether in the last race the second request had to wait for the first.
         tail: whether a resize that failed may have left bits after the bitmap; the owner of a step sets it.
+        abilities: what the target can do; see `targets.abilities_of`.
+        external: whether it is in a process of its own, and what it does to files is not seen.
+        skipped: how many operations of each kind were not done, as the target does not take them.
 
     Raises:
+        AdapterError: a target in a process of its own gave no answer; so may every operation.
+        UsageError: the target has no such disks, or is a process and there is no directory.
         Violation: the image was not created as it must be.
     """
 
@@ -119,6 +127,10 @@ class Session:
     ) -> None:
         self.disk = disk
         self.target = target
+        self.abilities = abilities_of(target)
+        self.external = is_external(target)
+        self.skipped: Counter[str] = Counter()
+        check_disk(disk, target, in_files=directory is not None)
         self.files: Files = InMemoryFiles() if directory is None else DirectoryFiles(directory)
         self.backing = make_backing(disk.backing) if disk.backing else BackingFiles(b"", {}, b"")
         data = self.backing.data if disk.backing else None
@@ -145,9 +157,20 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.image = None
+    def __exit__(self, kind: object, *_: object) -> None:
+        with suppress(AdapterError) if kind else nullcontext():
+            self.kill()
+
+    def kill(self) -> None:
+        """End the image without a flush, as a process that is killed.
+
+        Raises:
+            AdapterError: the process had ended before.
+        """
+        image, self.image = self.image, None
         self.watch.close_all()
+        if self.external and image is not None:
+            cast("ExternalImage", image).kill()
 
     @property
     def warnings(self) -> frozenset[str]:
@@ -186,10 +209,12 @@ class Session:
             )
         except UsageError as error:
             refused = error
+        except AdapterError:
+            raise
         except Exception as error:
             raise Violation("ACW-DYN-010", f"creating fails: {type(error).__name__}: {error}") from error
-        length = file.length()
         file.close()
+        length = self.files.length(IMAGE)
         for change in self.watch.changes:
             if change.name != IMAGE:
                 raise Violation("ACW-DYN-010", f"creating writes to another file: {change}")
@@ -201,8 +226,12 @@ class Session:
             self.open(writable=True)
             if self._comparing:
                 compare(self, "ACW-DYN-010")
-        elif refused.rule != "ACW-SIZ-007" or length:
+        elif not self.names(refused, "ACW-SIZ-007") or length:
             raise Violation("ACW-DYN-010", f"refused by {refused.rule or 'no rule'}, {length} bytes are left")
+
+    def names(self, refusal: UsageError, rule: str) -> bool:
+        """Whether a refusal names the rule; another process need not know it."""
+        return refusal.rule == rule or (self.external and not refusal.rule)
 
     def odd(self, size: int) -> bool:
         """Whether a disk of the revision cannot have this size (ACW-SIZ-007)."""
@@ -218,12 +247,16 @@ class Session:
         Raises:
             Violation: it is refused without one (ACW-DYN-009).
         """
+        writable = writable and "write" in self.abilities
         self.image, self.writable, before = None, writable, self.struck
         file = self._wrapped(self.files.open(IMAGE, writable=writable, via=via))
         try:
-            self.image = self.target.open_image(
-                file, writable=writable, revision=self.disk.revision, cache_size=self.disk.cache_size
-            )
+            with self.files.inside(via) if self.external else nullcontext():
+                self.image = self.target.open_image(
+                    file, writable=writable, revision=self.disk.revision, cache_size=self.disk.cache_size
+                )
+        except AdapterError:
+            raise
         except Exception as error:
             left = self.watch.opened
             self.watch.close_all()
@@ -248,8 +281,12 @@ class Session:
         """Do one operation, and compare.
 
         Raises:
+            AdapterError: the target gave no answer.
             Violation: the image is not what it must be.
         """
+        if lacking(operation, self.abilities):
+            self.skipped[type(operation).__name__.lower()] += 1
+            return Result("skipped")
         if isinstance(operation, Fault):
             self._fault = operation
             return Result("done")

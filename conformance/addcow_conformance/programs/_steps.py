@@ -81,7 +81,7 @@ def _refused(session: Session, request: Request, result: Any) -> bool:  # noqa: 
     refused = isinstance(result, UsageError)
     if refused and not outside and not (changes and not session.writable):
         raise Violation("ACW-DYN-007", f"{request} is refused: {result}")
-    if refused and outside and (session.writable or not changes) and result.rule != "ACW-DYN-007":
+    if refused and outside and (session.writable or not changes) and not session.names(result, "ACW-DYN-007"):
         raise Violation("ACW-DYN-007", f"{request} is refused by {result.rule or 'no rule'}: {result}")
     if not refused and not isinstance(result, StorageError):
         if outside:
@@ -133,8 +133,7 @@ def _no_writes(session: Session, since: int, what: str) -> None:
 
 
 def _kill(session: Session, _operation: Kill) -> str:
-    session.image = None
-    session.watch.close_all()
+    session.kill()
     session.oracle.kill()
     return "done" if session.open(writable=True) else "failed"
 

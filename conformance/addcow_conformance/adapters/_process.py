@@ -1,0 +1,197 @@
+"""A program that is tried, as a process: its lines, its last words, and its end.
+
+It is the leader of a process group of its own, and only that group is ever signalled. The leader is reaped
+after the last signal, so that its number cannot be somebody else's by then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+from collections import deque
+from contextlib import suppress
+from threading import Lock, Thread
+from typing import IO, TYPE_CHECKING
+
+from addcow_conformance.protocol import LONGEST_LINE
+from addcow_spec.errors import CannotStart
+from addcow_spec.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Process"]
+
+# Lines of standard error that are kept, and bytes of each.
+_LINES, _LINE = 20, 400
+# Seconds to end in, after the end of its input and after SIGTERM, and to say last words in.
+_GRACE, _LAST_WORDS = 2.0, 1.0
+_LOOK = 0.005
+
+_SANITIZER = re.compile(
+    rb"(==\d+==\s*|^)(ERROR|WARNING): \w*Sanitizer|SUMMARY: \w+Sanitizer|: runtime error: "
+)
+
+
+class Process:
+    """A process that is started at once.
+
+    Args:
+        command: its words.
+        heard: given each line of standard output, in a thread of its own; and None, once, at the end. Of a
+            line that is too long as much as shows that it is.
+
+    Attributes:
+        sanitizer: the first line of a sanitizer's report, fit to be shown; empty without one.
+
+    Raises:
+        CannotStart: there is no such program.
+    """
+
+    def __init__(self, command: Sequence[str], heard: Callable[[bytes | None], None]) -> None:
+        self.sanitizer = ""
+        self._said: deque[bytes] = deque(maxlen=_LINES)
+        self._status: int | None = None
+        self._writing = Lock()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - to run the user's command is what is asked
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise CannotStart(f"{printable(os.fsencode(command[0]))}: {said}") from error
+        input_, output, errors = self._process.stdin, self._process.stdout, self._process.stderr
+        assert input_ is not None  # noqa: S101 - they are pipes, as asked for above
+        assert output is not None  # noqa: S101
+        assert errors is not None  # noqa: S101
+        self._input: IO[bytes] = input_
+        os.set_blocking(input_.fileno(), False)
+        self._readers = (
+            Thread(target=_read_lines, args=(output, heard), daemon=True),
+            Thread(target=self._listen, args=(errors,), daemon=True),
+        )
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The last lines of standard error, fit to be shown."""
+        return tuple(map(printable, self._said.copy()))
+
+    def _listen(self, errors: IO[bytes]) -> None:
+        with errors:
+            while line := errors.readline(LONGEST_LINE):
+                if not self.sanitizer and _SANITIZER.search(line):
+                    self.sanitizer = printable(line[:_LINE].rstrip())
+                self._said.append(line[:_LINE].rstrip())
+
+    def write(self, line: bytes, until: float) -> bool:
+        """Write a line to its input; whether it was taken.
+
+        Args:
+            line: the line.
+            until: when to give up, by the monotonic clock. A process that reads nothing must not stop us.
+
+        Raises:
+            TimeoutError: it was not taken in time.
+        """
+        view = memoryview(line)
+        with self._writing:
+            while view:
+                try:
+                    view = view[os.write(self._input.fileno(), view) :]
+                except BlockingIOError:
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        raise TimeoutError from None
+                    select.select([], [self._input], [], left)
+                except (OSError, ValueError):  # the pipe is broken, or closed
+                    return False
+        return True
+
+    def _ended(self) -> bool:
+        """Whether the leader has ended; it is not reaped."""
+        if self._status is not None:
+            return True
+        found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return found is not None
+
+    def _ends_within(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while not self._ended():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOOK)
+        return True
+
+    def _signal(self, number: int) -> None:
+        if self._status is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+    def kill(self) -> str:
+        """SIGKILL to all of its group; how it ended, in words, if it had ended before."""
+        before = self._ended()
+        self._signal(signal.SIGKILL)
+        status = self._reap()
+        return _how(status) if before else ""
+
+    def end(self) -> str:
+        """End it as the protocol has it, by the end of its input; what was wrong with that, in words.
+
+        One that goes on gets SIGTERM, and then SIGKILL.
+        """
+        self._close_input()
+        wrong = ""
+        if not self._ends_within(_GRACE):
+            wrong = "it goes on when its input has ended"
+            self._signal(signal.SIGTERM)
+            if not self._ends_within(_GRACE):
+                wrong += ", and after SIGTERM"
+        self._signal(signal.SIGKILL)
+        status = self._reap()
+        return wrong or (_how(status) if status else "")
+
+    def ended(self) -> str:
+        """How it ended, in words; empty if it runs on. Its output ends before it does, so it has a moment."""
+        return self.kill() if self._ends_within(_LAST_WORDS) else ""
+
+    def _close_input(self) -> None:
+        with self._writing, suppress(OSError):
+            self._input.close()
+
+    def _reap(self) -> int:
+        if self._status is None:
+            self._status = self._process.wait()
+            self._close_input()
+            for reader in self._readers:
+                # What has left the group may hold the pipes open; it is not waited for.
+                reader.join(_LAST_WORDS)
+        return self._status
+
+
+def _how(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"it ended with exit status {status}"
+    try:
+        return f"it was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"it was ended by signal {-status}"
+
+
+def _read_lines(output: IO[bytes], heard: Callable[[bytes | None], None]) -> None:
+    with output:
+        while line := output.readline(LONGEST_LINE + 1):
+            heard(line)
+            if len(line) > LONGEST_LINE:
+                break
+    heard(None)
