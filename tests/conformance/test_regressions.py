@@ -11,6 +11,7 @@ from addcow_conformance.programs import (
     Violation,
     load_program,
 )
+from tests.conformance import variants
 from tests.conformance.planted import PLANTED
 from tests.repo.tree import ROOT
 
@@ -18,6 +19,8 @@ PROGRAMS = {path.name: path for path in (ROOT / "corpora/regressions/programs").
 
 # Programs whose fault can be planted again.
 PLANTED_AGAIN = {"acw-dyn-004-8aaf3271.json": "stream that stops at once is never refused"}
+# Those that end in a loss of power, and an engine that has the fault.
+VARIANTS = {"acw-dyn-005-12f9f980.json": variants.ForgetsOldBits}
 
 
 def load(name):
@@ -32,7 +35,7 @@ def outcomes(program, directory):
 
 def test_there_are_programs():
     assert PROGRAMS
-    assert PLANTED_AGAIN.keys() <= PROGRAMS.keys()
+    assert PLANTED_AGAIN.keys() | VARIANTS.keys() <= PROGRAMS.keys()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -63,3 +66,10 @@ def test_program_finds_its_fault(name, fault, tmp_path, monkeypatch):
     with pytest.raises(Violation) as caught:
         outcomes(program, tmp_path)
     assert caught.value.rule == program.rule
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS.items())
+def test_loss_of_power_finds_its_fault(name, variant):
+    program = load(name)
+    found = rerun(program, variant)
+    assert (found.rule, found.program.power_loss) == (program.rule, program.power_loss)
