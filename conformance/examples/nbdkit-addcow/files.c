@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -34,6 +36,88 @@ static const char *blamed(const char *rule)
     return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? NULL : rule;
 }
 
+/* --- confinement (ACW-ENV-004) */
+
+/* The path of what a descriptor leads to, links resolved. */
+static bool path_of(int fd, char *path, size_t size)
+{
+    char self[64];
+    ssize_t length;
+
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    length = readlink(self, path, size);
+    if (length < 0 || (size_t)length == size)
+        return false;
+    path[length] = '\0';
+    return true;
+}
+
+char *directory_path(const char *name)
+{
+    char path[PATH_MAX];
+    int fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool found = fd >= 0 && path_of(fd, path, sizeof path);
+
+    if (fd >= 0)
+        close(fd);
+    return found ? strdup(path) : NULL;
+}
+
+static bool is_beneath(int fd, const char *confined)
+{
+    char path[PATH_MAX];
+    size_t length = strcmp(confined, "/") == 0 ? 0 : strlen(confined);
+
+    return path_of(fd, path, sizeof path) && strncmp(path, confined, length) == 0 &&
+           (path[length] == '/' || path[length] == '\0');
+}
+
+static bool goes_up(const char *name)
+{
+    while (*name) {
+        size_t length = strcspn(name, "/");
+
+        if (length == 2 && name[0] == '.' && name[1] == '.')
+            return true;
+        name += length + strspn(name + length, "/");
+    }
+    return false;
+}
+
+/* A name that leads nowhere, judged by the directory that is nearest to it and what is left of the name. */
+static bool would_be_beneath(int directory, const char *name, const char *confined)
+{
+    char *start = strdup(name), *end = start ? start + strlen(start) : NULL;
+    bool result = false;
+    int fd = -1;
+
+    while (start && fd < 0) {
+        while (end > start && end[-1] != '/')
+            end--;
+        result = !goes_up(name + (end - start));
+        *end = '\0';
+        fd = openat(directory, end > start ? start : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (end == start)
+            break;
+        end--;
+    }
+    result = fd >= 0 && result && is_beneath(fd, confined);
+    if (fd >= 0)
+        close(fd);
+    free(start);
+    return result;
+}
+
+static int refuse_outside(const char *name, const struct opening *how, struct refusal *refusal)
+{
+    struct shown shown;
+
+    return refuse(refusal, "ACW-ENV-004", "%s file '%s' is not beneath the directory that names are confined to",
+                  how->what, show(&shown, name));
+}
+
+/* --- opening */
+
 static int reopen(struct file *file, int path, const char *name, const struct opening *how, struct refusal *refusal)
 {
     struct stat about;
@@ -42,6 +126,8 @@ static int reopen(struct file *file, int path, const char *name, const struct op
 
     if (fstat(path, &about) < 0)
         return refuse(refusal, NULL, "%s file '%s': %s", how->what, show(&shown, name), strerror(errno));
+    if (how->confined && !is_beneath(path, how->confined))
+        return refuse_outside(name, how, refusal);
     if (!S_ISREG(about.st_mode) || is_pseudo(path))
         return refuse(refusal, "ACW-ENV-003", "%s file '%s' is no regular file", how->what, show(&shown, name));
     /* By way of its descriptor, so that it is the file just judged, whatever has its name by now. */
@@ -60,8 +146,14 @@ int file_open(struct file *file, int directory, const char *name, const struct o
     struct shown shown;
     int result, path = openat(directory, name, O_PATH | O_CLOEXEC);
 
-    if (path < 0)
+    if (path < 0) {
+        int error = errno;
+
+        if (how->confined && !would_be_beneath(directory, name, how->confined))
+            return refuse_outside(name, how, refusal);
+        errno = error;
         return refuse(refusal, blamed(how->rule), "%s file '%s': %s", how->what, show(&shown, name), strerror(errno));
+    }
     result = reopen(file, path, name, how, refusal);
     close(path);
     return result;

@@ -19,7 +19,11 @@ struct opening {
     const char *what; /* for messages: "add-cow", "image", "backing" */
     const char *rule; /* the rule that a file breaks which is missing or cannot be read; NULL for none */
     bool writable;
+    const char *confined; /* the resolved path of the directory that the file has to be beneath; NULL for none */
 };
+
+/* The path of a directory with all links resolved, to be freed; NULL with errno set. */
+char *directory_path(const char *name);
 
 /* Open a regular file; nothing else is opened, not even for a moment (ACW-ENV-003).
  * Returns 0, or -1 with the refusal filled in. */

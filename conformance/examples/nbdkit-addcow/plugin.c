@@ -17,6 +17,7 @@
 enum { PAGES_DEFAULT = 256, PAGES_MAXIMUM = 4096 };
 
 static struct disk_options options = {.files.locks = true, .page_limit = PAGES_DEFAULT};
+static char *confined;
 static struct disk *disk;
 
 static int config_revision(const char *value)
@@ -52,6 +53,13 @@ static int addcow_config(const char *key, const char *value)
         /* Kept as it is: resolving symbolic links would change where relative names start (ACW-NAM-010). */
         options.files.path = value;
         return 0;
+    }
+    if (strcmp(key, "confine") == 0) {
+        free(confined);
+        options.files.confined = confined = directory_path(value);
+        if (!confined)
+            nbdkit_error("confine=%s: %s", value, strerror(errno));
+        return confined ? 0 : -1;
     }
     if (strcmp(key, "revision") == 0)
         return config_revision(value);
@@ -136,6 +144,7 @@ static void addcow_unload(void)
     if (disk && disk_close(disk) < 0)
         nbdkit_error("not all that was written could be made durable: %s", strerror(errno));
     disk = NULL;
+    free(confined);
 }
 
 static int64_t addcow_get_size(void *handle)
@@ -161,6 +170,13 @@ static int addcow_can_cache(void *handle)
     (void)handle;
     /* Emulation is a read, which copies up. */
     return disk_streams(disk) ? NBDKIT_CACHE_EMULATE : NBDKIT_CACHE_NONE;
+}
+
+static int addcow_can_extents(void *handle)
+{
+    (void)handle;
+    /* Clients do not read what they are told is a hole, and a stream has to copy those zeros too (ACW-DYN-012). */
+    return !disk_streams(disk);
 }
 
 static int addcow_can_fua(void *handle)
@@ -250,6 +266,7 @@ static struct nbdkit_plugin plugin = {
     .config_complete = addcow_config_complete,
     .config_help = "file=PATH        the add-cow file (required)\n"
                    "revision=v4|v6|v10  what to take it for; told by the file otherwise\n"
+                   "confine=DIR      where the files that the add-cow file names have to be\n"
                    "cor=1            copy on read: reading the whole disk streams it\n"
                    "pages=N          pages of 4 KiB of the bitmap in memory, 256 by default\n"
                    "locks=off        with -r: neither take locks nor look at them",
@@ -265,6 +282,7 @@ static struct nbdkit_plugin plugin = {
     .can_fua = addcow_can_fua,
     .can_multi_conn = addcow_can_multi_conn,
     .can_cache = addcow_can_cache,
+    .can_extents = addcow_can_extents,
     .block_size = addcow_block_size,
     .pread = addcow_pread,
     .pwrite = addcow_pwrite,

@@ -59,10 +59,11 @@ static int judge_parts(const struct triple *triple, struct refusal *refusal)
     return 0;
 }
 
-static int open_named(struct triple *triple, const struct header *header, int directory, struct refusal *refusal)
+static int open_named(struct triple *triple, const struct header *header, int directory, const char *confined,
+                      struct refusal *refusal)
 {
-    struct opening image = {.what = "image", .rule = "ACW-ENV-001", .writable = triple->writable};
-    struct opening backing = {.what = "backing", .rule = "ACW-ENV-002"};
+    struct opening image = {.what = "image", .rule = "ACW-ENV-001", .writable = triple->writable, .confined = confined};
+    struct opening backing = {.what = "backing", .rule = "ACW-ENV-002", .confined = confined};
 
     if (file_open(&triple->image, directory, header->image_name, &image, refusal) < 0)
         return -1;
@@ -89,7 +90,7 @@ static int open_parts(struct triple *triple, const struct triple_options *option
     if (header.guessed && options->writable)
         return AS_READER;
     triple->writable = options->writable;
-    if (open_named(triple, &header, directory, refusal) < 0)
+    if (open_named(triple, &header, directory, options->confined, refusal) < 0)
         return -1;
     if (options->locks && file_lock(&triple->image, triple->writable, "image", refusal) < 0)
         return -1;

@@ -15,6 +15,7 @@ struct triple_options {
     enum revision revision; /* REVISION_UNKNOWN: told by the file */
     bool writable;
     bool locks;
+    const char *confined; /* as in struct opening, for the names in the add-cow file */
 };
 
 struct triple {
