@@ -107,7 +107,7 @@ class DiskMachine(RuleBasedStateMachine):
     def _close(self) -> None:
         session = self.__dict__.pop("session", None)
         if session:
-            session.__exit__()
+            session.kill()
 
     def teardown(self) -> None:
         """Close all files."""
