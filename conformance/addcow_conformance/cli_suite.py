@@ -27,6 +27,7 @@ __all__ = ["COMMANDS", "group", "main", "run"]
 COMMANDS = {
     "crash": "cut the power at every moment of all short workloads",
     "replay": "run programs again that were found or written",
+    "smoke": "tell a broken adapter from a broken implementation",
 }
 
 _EPILOG = """\b
@@ -34,13 +35,14 @@ Examples:
   addcow-conformance crash                          the reference engine
   addcow-conformance crash --target python:mything --save found
   addcow-conformance replay --target python:mything found/*.json
+  addcow-conformance smoke "stdio:./mything --fast"
 
 \b
 Exit status:
   0    no rule is broken
   1    a file could not be read or written
   64   wrong usage, or a file that is no program
-  69   the target cannot be loaded
+  69   the target cannot be loaded or started, or does not speak the protocol
   70   internal error
   77   a rule is broken
   130  interrupted by SIGINT; 143 by SIGTERM

@@ -45,7 +45,7 @@ def test_every_subcommand_is_listed_and_has_help():
         assert f"  {name} " in listed.output
         shown = suite(name, "--help")
         assert (shown.status, shown.errors) == (0, "")
-        for word in ("Examples:", "Exit status:", "77", "--target"):
+        for word in ("Examples:", "Exit status:", "77", "TARGET"):
             assert word in shown.output
 
 
@@ -162,7 +162,7 @@ def test_shell_completion(shell):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("", ["plain,crash", "plain,replay"]),
+        ("", ["plain,crash", "plain,replay", "plain,smoke"]),
         ("crash --revision v", ["plain,v4", "plain,v6", "plain,v10"]),
         ("crash --target py", ["plain,python:addcow_ref"]),
         ("crash --output j", ["plain,json"]),

@@ -24,6 +24,7 @@ PINNED = {
     "addcow_conformance.commands": "",
     "addcow_conformance.commands.crash": "command",
     "addcow_conformance.commands.replay": "command",
+    "addcow_conformance.commands.smoke": "command",
     "addcow_conformance.models": "Reach explain find keep measure",
     "addcow_conformance.oracle": "SECTOR Oracle Outcome Values",
     "addcow_conformance.powerloss": (
@@ -31,8 +32,8 @@ PINNED = {
     ),
     "addcow_conformance.programs": (
         "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience "
-        "PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Via "
-        "Violation Write Zeroes check_memory dump_program load_program program_schema tell"
+        "PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Unsupported "
+        "Via Violation Write Zeroes check_memory dump_program load_program program_schema tell"
     ),
     "addcow_conformance.protocol": (
         "CAPABILITIES LARGEST_DATA LARGEST_NUMBER LONGEST_LINE LONGEST_TEXT REQUESTS RESULTS VERSION Message "

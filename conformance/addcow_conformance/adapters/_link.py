@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from addcow_conformance.adapters._process import Process
 from addcow_conformance.protocol import (
+    REQUESTS,
     Message,
     Validator,
     check_answer,
@@ -97,6 +98,8 @@ class Link:
         asked.answers.put((outcome, said))
 
     def _check(self, do: str, message: Message) -> None:
+        if "result" in message and do not in REQUESTS:
+            raise ProtocolViolation("a request that there is not has a result")
         if "result" in message:
             check_result(do, message["result"])
         if self._validator:
@@ -129,7 +132,7 @@ class Link:
         # The second half is there so that nobody can know it before it was asked.
         seq, asked = f"{next(self._numbers)}-{secrets.token_hex(3)}", _Asked(do)
         message = {"seq": seq, "do": do, **members}
-        if self._validator:
+        if self._validator and do in REQUESTS:
             self._validator.request(message)
         with self._lock:
             wrong = self._broken

@@ -133,8 +133,8 @@ class ReferenceProgram:
         return {"size": self.image.size}
 
     def _stream(self, asked: Message) -> Message:
-        times = count()
-        stop = None if asked["length"] is None else lambda: next(times) >= _ASKED
+        times, most = count(), _ASKED if asked["length"] else 0
+        stop = None if asked["length"] is None else lambda: next(times) >= most
         return {"complete": self.image.stream(stop=stop)}
 
     def _close(self, _: Message) -> Message:

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import os
 import shlex
-from base64 import b64decode, b64encode
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from addcow_conformance.adapters._image import StdioImage
 from addcow_conformance.adapters._link import Link
 from addcow_conformance.adapters._make import make_image
-from addcow_conformance.protocol import LARGEST_DATA, VERSION, Message, Validator
-from addcow_spec.errors import AdapterError, AddCowError, InvalidImage, ProtocolViolation, UsageError
+from addcow_conformance.protocol import VERSION, Message, Validator
+from addcow_spec.errors import (
+    AdapterError,
+    AddCowError,
+    InvalidImage,
+    ProtocolViolation,
+    StorageError,
+    UsageError,
+)
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["About", "StdioImage", "StdioTarget", "load"]
 
-# How much of the disk one request may stream where the stream has to ask now and then whether to stop.
-_STEP = 1 << 16
+# What no program can do, as long as it has no image open.
+_ERRORS: dict[str, Message] = {"no-such-request": {}, "read": {"offset": 0, "length": 0}}
 
 
 class _Storage(Protocol):
@@ -58,16 +65,6 @@ class About(NamedTuple):
     issues: str
     revisions: tuple[Revision, ...]
     capabilities: tuple[str, ...]
-
-
-class _Extent(NamedTuple):
-    """See `targets.Extent`."""
-
-    start: int
-    length: int
-    depth: int
-    present: bool
-    zero: bool
 
 
 def load(command: str, *, timeout: float, validate: bool) -> StdioTarget:
@@ -165,6 +162,23 @@ class StdioTarget:
         except AdapterError:
             self._link, self._busy = None, False
             raise
+
+    def probe(self) -> None:
+        """Ask for what must be an error: a request that there is not, and a read where no image is open.
+
+        Raises:
+            AdapterError: it is no error, or there is no answer.
+        """
+        for do, members in _ERRORS.items():
+            try:
+                self.ask(do, **members)
+            except StorageError:
+                continue
+            except UsageError:
+                self.drop()
+                raise ProtocolViolation(f"{do} is refused, and should be an error") from None
+            self.drop()
+            raise ProtocolViolation(f"{do} has a result, and should be an error")
 
     # --- the interface of a target
 
@@ -272,107 +286,6 @@ class StdioTarget:
         link, self._link, self._busy = self._link, None, False
         if link is not None:
             link.close()
-
-
-class StdioImage:
-    """An opened image; see `targets.Image` for what its methods raise.
-
-    Args:
-        target: whose image it is.
-        size: bytes of the disk.
-
-    Attributes:
-        size: the same; `resize` changes it.
-    """
-
-    def __init__(self, target: StdioTarget, size: int) -> None:
-        self._target = target
-        self.size = size
-
-    def _can(self, ability: str) -> bool:
-        return ability in self._target.abilities
-
-    def read(self, offset: int, length: int) -> bytes:
-        """See `targets.Image.read`."""
-        pieces = []
-        for start, size in _pieces(offset, length):
-            data = b64decode(self._target.ask("read", offset=start, length=size)["data"])
-            if len(data) != size:
-                # Not the protocol's concern: whoever reads has to see how many bytes came.
-                return data
-            pieces.append(data)
-        return b"".join(reversed(pieces))
-
-    def write(self, offset: int, data: bytes, *, fua: bool = False) -> None:
-        """See `targets.Image.write`."""
-        durable = fua and self._can("fua")
-        for start, size in _pieces(offset, len(data)):
-            piece = data[start - offset : start - offset + size]
-            self._target.ask("write", offset=start, data=b64encode(piece).decode(), fua=durable)
-        if fua and not durable:
-            self.flush()
-
-    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True, fua: bool = False) -> None:
-        """See `targets.Image.write_zeroes`."""
-        durable = fua and self._can("fua")
-        self._target.ask("zeroes", offset=offset, length=length, unmap=unmap, fua=durable)
-        if fua and not durable:
-            self.flush()
-
-    def flush(self) -> None:
-        """See `targets.Image.flush`."""
-        self._target.ask("flush")
-
-    def extents(self) -> Iterator[_Extent]:
-        """See `targets.Image.extents`; an answer may stop early, and the rest is asked for."""
-        at = 0
-        while at < self.size:
-            found = self._target.ask("extents", offset=at, length=self.size - at)["extents"]
-            if not found:
-                return
-            for extent in found:
-                yield _Extent(**extent)
-            at = found[-1]["start"] + found[-1]["length"]
-
-    def info(self) -> Message:
-        """The answer to ``info``: size, revision, image_file and backing_file."""
-        return self._target.ask("info")
-
-    def resize(self, size: int) -> None:
-        """See `targets.Image.resize`."""
-        try:
-            self.size = self._target.ask("resize", size=size)["size"]
-        except AdapterError:
-            raise
-        except AddCowError:
-            if self._can("info"):
-                self.size = self.info()["size"]
-            raise
-
-    def stream(self, *, stop: Callable[[], bool] | None = None) -> bool:
-        """See `targets.Image.stream`; where it may have to stop, it goes by requests of a part each."""
-        while not (stop and stop()):
-            complete: bool = self._target.ask("stream", length=_STEP if stop else None)["complete"]
-            if complete or not stop:
-                return complete
-        return False
-
-    def close(self) -> None:
-        """See `targets.Image.close`."""
-        try:
-            self._target.ask("close")
-        finally:
-            self._target.closed()
-
-    def kill(self) -> None:
-        """End without a flush, as a process that is killed."""
-        self._target.kill()
-
-
-def _pieces(offset: int, length: int) -> Iterator[tuple[int, int]]:
-    """A range in pieces that a message holds, the last one first: one that ends outside is refused whole."""
-    starts = range(offset, offset + length, LARGEST_DATA) or range(offset, offset + 1)
-    return ((start, min(LARGEST_DATA, offset + length - start)) for start in reversed(starts))
 
 
 def _said(name: bytes) -> str:

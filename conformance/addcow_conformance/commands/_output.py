@@ -15,7 +15,9 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["TOOL", "emit", "error_line", "one_line", "schema", "title", "tool"]
+    from addcow_spec.errors import AdapterError
+
+__all__ = ["TOOL", "emit", "error_line", "last_words", "one_line", "schema", "title", "tool", "trouble_lines"]
 
 TOOL = "addcow-conformance"
 
@@ -34,6 +36,16 @@ def error_line(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - somebody's class, and all that is known of it is its name
         said = ""
     return one_line(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+
+
+def trouble_lines(error: AdapterError) -> list[str]:
+    """A program that gave no answer, and its last words: lines."""
+    return [error_line(error), *last_words(error.said)]
+
+
+def last_words(said: Iterable[str]) -> list[str]:
+    """The last lines of a program's standard error, as they are shown below what happened."""
+    return [f"  stderr: {line}" for line in said]
 
 
 def title(rule: str) -> str:

@@ -12,7 +12,7 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from addcow_conformance.commands._run_program import Broken, Run
+    from addcow_conformance.commands._run_program import Broken, Run, Trouble
     from addcow_conformance.programs import Program
 
 __all__ = ["as_json", "human", "name"]
@@ -30,26 +30,28 @@ def human(run: Run) -> Iterator[str]:
         return
     lines = [f"{run.outcome}: {name(run)}", f"  {disk_words(program.disk)}"]
     if run.broken is None:
-        lines.append(f"  {_what(program)}")
+        lines.append(f"  {_what(run, program)}")
     else:
-        lines += _broken(program, run.broken)
+        lines += _broken(run, program, run.broken)
+    if run.skipped:
+        lines.append(_skipped(run))
     yield "\n".join((*lines, ""))
 
 
-def _what(program: Program) -> str:
+def _what(run: Run, program: Program) -> str:
     number = len(program.operations)
-    where = "in files" if _in_files(program) else "in memory"
+    where = "in files" if run.in_files else "in memory"
     power = ", and a loss of power" if program.power_loss else ""
     return f"{number} operation{'' if number == 1 else 's'} {where}{power}"
 
 
-def _in_files(program: Program) -> bool:
-    """Whether the program ran in files; power is lost in memory only."""
-    return program.storage is StorageKind.FILES and program.power_loss is None
+def _skipped(run: Run) -> str:
+    told = (f"{number} {kind}" for kind, number in sorted(run.skipped.items()))
+    return f"  skipped, as the target does not take them: {', '.join(told)}"
 
 
-def _broken(program: Program, broken: Broken) -> Iterator[str]:
-    yield f"  {_what(program)}:"
+def _broken(run: Run, program: Program, broken: Broken) -> Iterator[str]:
+    yield f"  {_what(run, program)}:"
     yield from numbered(broken.operations, indent=2, failing=broken.step or 0)
     if broken.step is None:
         if not broken.as_told:
@@ -82,16 +84,26 @@ def _run(run: Run) -> dict[str, Any]:
         "file-hex": run.file.hex(),
         "outcome": run.outcome,
         "problem": run.problem or None,
-        "program": program and _program(program),
+        "program": program and _program(run, program),
         "violation": run.broken and _violation(run.broken),
+        "trouble": run.trouble and _trouble(run.trouble),
+        "skipped": dict(sorted(run.skipped.items())),
     }
 
 
-def _program(program: Program) -> dict[str, Any]:
+def _trouble(trouble: Trouble) -> dict[str, Any]:
+    return {
+        "step": trouble.step,
+        "operation": trouble.operation and operation_words(trouble.operation),
+        "stderr": list(trouble.said),
+    }
+
+
+def _program(run: Run, program: Program) -> dict[str, Any]:
     return {
         "disk": disk_words(program.disk),
         "operations": len(program.operations),
-        "storage": StorageKind.FILES if _in_files(program) else StorageKind.MEMORY,
+        "storage": StorageKind.FILES if run.in_files else StorageKind.MEMORY,
         "power-loss": program.power_loss is not None,
         "rule": one_line(program.rule) or None,
     }

@@ -1,28 +1,40 @@
-"""The option --target: somebody's code, loaded."""
+"""The options --target, --timeout and --validate-protocol: somebody's code, loaded or started."""
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from addcow_conformance._signals import Interrupted
 from addcow_conformance.commands._failure import UNAVAILABLE, Failure
-from addcow_conformance.commands._output import error_line, one_line
-from addcow_conformance.targets import REFERENCE, load_target
-from addcow_spec.errors import UsageError
+from addcow_conformance.commands._output import error_line, one_line, trouble_lines
+from addcow_conformance.targets import REFERENCE, TIMEOUT, load_target
+from addcow_spec.errors import AdapterError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from addcow_conformance.targets import Target
 
-__all__ = ["elsewhere", "loaded", "target_option"]
+__all__ = [
+    "adapter_options",
+    "check_in_process",
+    "check_name",
+    "elsewhere",
+    "ended",
+    "find_modules",
+    "loaded",
+    "target_option",
+]
 
-_SCHEME = "python:"
+_MODULE = "python:"
+_SCHEMES = (_MODULE, "stdio:")
+# What an operation may take at all leaves room for an answer that comes at the last moment.
+_LONGEST_TIMEOUT = 50.0
 
 _Command = TypeVar("_Command", bound="Callable[..., Any] | click.Command")
 
@@ -40,8 +52,33 @@ def target_option(command: _Command) -> _Command:
         show_default=True,
         shell_complete=_known,
         help="The implementation: python:MODULE or python:MODULE:NAME, with create_image() and open_image() "
-        "as addcow_ref has. Modules of the working directory are found.",
+        "as addcow_ref has. Modules of the working directory are found. Where it says so below, "
+        "stdio:COMMAND, too: a program that speaks the protocol of conformance/PROTOCOL.md.",
     )(command)
+
+
+def adapter_options(command: _Command) -> _Command:
+    """The options --timeout and --validate-protocol."""
+    timeout = click.option(
+        "--timeout",
+        metavar="S",
+        type=click.FloatRange(0, _LONGEST_TIMEOUT, min_open=True),
+        default=TIMEOUT,
+        show_default=True,
+        help="Seconds that an answer of stdio:COMMAND may take.",
+    )
+    validate = click.option(
+        "--validate-protocol",
+        "validate",
+        is_flag=True,
+        help="Hold every message of stdio:COMMAND against the JSON Schema; needs jsonschema.",
+    )
+    return timeout(validate(command))
+
+
+def ended(target: Target) -> AbstractContextManager[object]:
+    """A context that ends the process of a target, if it has one."""
+    return target if isinstance(target, AbstractContextManager) else nullcontext()
 
 
 @contextmanager
@@ -51,17 +88,53 @@ def elsewhere() -> Iterator[None]:
         yield
 
 
-def loaded(name: str) -> Target:
-    """The implementation of that name.
+def check_name(name: str) -> None:
+    """Check that a name is one of a target.
 
     Raises:
-        UsageError: it is no name of a target.
-        Failure: it cannot be loaded.
+        UsageError: it is none.
     """
-    if not name.startswith(_SCHEME) or name == _SCHEME:
-        raise UsageError(f"{one_line(name)!r} is no target: python:MODULE or python:MODULE:NAME is wanted")
-    if name != REFERENCE:
+    if not name.startswith(_SCHEMES) or name in _SCHEMES:
+        wanted = "python:MODULE, python:MODULE:NAME or stdio:COMMAND"
+        raise UsageError(f"{one_line(name)!r} is no target: {wanted} is wanted")
+
+
+def check_in_process(name: str) -> None:
+    """Check that a name is not one of a program in a process of its own, whose storage calls nobody sees.
+
+    Raises:
+        UsageError: it is.
+    """
+    check_name(name)
+    if not name.startswith(_MODULE):
+        raise UsageError(f"{one_line(name)!r} is in a process of its own: python:MODULE is wanted here")
+
+
+def find_modules(name: str) -> None:
+    """Let the modules that a target's name may mean be found."""
+    if name.startswith(_MODULE) and name != REFERENCE:
         _find_here()
+
+
+def loaded(name: str, *, timeout: float = TIMEOUT, validate: bool = False) -> Target:
+    """The implementation of that name.
+
+    Args:
+        name: the name.
+        timeout: seconds that an answer of another process may take.
+        validate: whether to hold every message against the JSON Schema.
+
+    Raises:
+        UsageError: it is no name of a target, or jsonschema is not installed.
+        Failure: it cannot be loaded, or started.
+    """
+    check_name(name)
+    find_modules(name)
+    if not name.startswith(_MODULE):
+        try:
+            return load_target(name, timeout=timeout, validate=validate)
+        except AdapterError as error:
+            raise Failure("\n".join(trouble_lines(error)), UNAVAILABLE) from error
     try:
         with elsewhere():
             return load_target(name)

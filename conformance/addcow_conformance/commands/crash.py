@@ -13,7 +13,7 @@ from addcow_conformance._terminal import Progress
 from addcow_conformance.commands import _crash_report as report
 from addcow_conformance.commands._failure import DONE, INTERNAL, VIOLATED, Failure
 from addcow_conformance.commands._output import emit, error_line, schema
-from addcow_conformance.commands._target import elsewhere, loaded, target_option
+from addcow_conformance.commands._target import check_in_process, elsewhere, loaded, target_option
 from addcow_conformance.powerloss import FAMILIES, Effort, Family, Summary, explore
 from addcow_spec.model import Revision
 
@@ -179,6 +179,7 @@ def command(
         output=output,
         quiet=quiet,
     )
+    check_in_process(target)
     loaded(target)
     if save is not None:
         os.makedirs(save, exist_ok=True)

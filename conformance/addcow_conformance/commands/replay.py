@@ -13,10 +13,17 @@ import click
 
 from addcow_conformance._signals import SIGNALS
 from addcow_conformance.commands import _replay_report as report
-from addcow_conformance.commands._failure import DONE, FAILED, INTERNAL, USAGE, VIOLATED
-from addcow_conformance.commands._output import TOOL, emit, one_line, schema
+from addcow_conformance.commands._failure import (
+    DONE,
+    FAILED,
+    INTERNAL,
+    UNAVAILABLE,
+    USAGE,
+    VIOLATED,
+)
+from addcow_conformance.commands._output import TOOL, emit, last_words, one_line, schema
 from addcow_conformance.commands._run_program import Outcome, Run, run_program
-from addcow_conformance.commands._target import elsewhere, loaded, target_option
+from addcow_conformance.commands._target import adapter_options, elsewhere, ended, loaded, target_option
 from addcow_conformance.programs import LARGEST_FILE, load_program
 from addcow_spec.errors import UsageError
 
@@ -33,6 +40,7 @@ _EPILOG = """\b
 Examples:
   addcow-conformance replay found/*.json
   addcow-conformance replay --target python:mything found/*.json
+  addcow-conformance replay --target "stdio:./mything --fast" found/*.json
   addcow-conformance replay --output json - < program.json
 
 \b
@@ -43,22 +51,32 @@ others run in memory. After a loss of power the state that the program tells is
 judged; if nothing is wrong with it, so are all other states, as crash does.
 
 \b
+With stdio:COMMAND every program runs in files. Storage calls cannot be made to
+fail there, and no power is lost: such operations are skipped, and counted.
+
+\b
 Exit status:
   0    no rule is broken
   1    a file could not be read or written
   64   wrong usage, or a file that is no program
-  69   the target cannot be loaded
+  69   the target cannot be loaded or started, or does not speak the protocol
   70   internal error
-  77   a rule is broken
+  77   a rule is broken; or the target has crashed, or not answered in time
   130  interrupted by SIGINT; 143 by SIGTERM
-Of several files the worst counts, in the order 70, 1, 64, 77, 0.
+Of several files the worst counts, in the order 70, 1, 69, 64, 77, 0.
 """
 
 _STATUS = {
     Outcome.ERROR: INTERNAL,
     Outcome.UNREADABLE: FAILED,
+    Outcome.UNAVAILABLE: UNAVAILABLE,
+    Outcome.PROTOCOL: UNAVAILABLE,
     Outcome.NO_PROGRAM: USAGE,
     Outcome.VIOLATED: VIOLATED,
+    Outcome.CRASHED: VIOLATED,
+    Outcome.SANITIZER: VIOLATED,
+    Outcome.TIMEOUT: VIOLATED,
+    Outcome.UNSUPPORTED: DONE,
     Outcome.OK: DONE,
 }
 
@@ -66,6 +84,7 @@ _STATUS = {
 @click.command("replay", epilog=_EPILOG)
 @click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=bytes, allow_dash=True))
 @target_option
+@adapter_options
 @click.option(
     "--output",
     type=click.Choice(["human", "json"]),
@@ -77,24 +96,42 @@ _STATUS = {
     "--schema", "show_schema", is_flag=True, help="Print the JSON Schema of --output json, and exit."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of programs that break no rule.")
-def command(*, files: tuple[bytes, ...], target: str, output: str, show_schema: bool, quiet: bool) -> int:
+def command(
+    *,
+    files: tuple[bytes, ...],
+    target: str,
+    timeout: float,
+    validate: bool,
+    output: str,
+    show_schema: bool,
+    quiet: bool,
+) -> int:
     """Run programs again, and say which rule they break."""
     if show_schema:
         emit([schema("replay-v1.json")])
         return DONE
     if not files:
         raise UsageError(f"no file given: {TOOL} replay FILE...")
-    implementation = loaded(target)
+    implementation = loaded(target, timeout=timeout, validate=validate)
     runs: list[Run] = []
-    for run in _runs(files, implementation):
-        runs.append(run)
-        if run.problem:
-            click.echo(f"{TOOL}: {report.name(run)}: {run.problem}", err=True)
-        elif output == "human" and not (quiet and run.outcome is Outcome.OK):
-            emit(report.human(run))
+    with ended(implementation):
+        for run in _runs(files, implementation):
+            runs.append(run)
+            _show(run, output=output, quiet=quiet)
     if output == "json":
         emit([json.dumps(report.as_json(target, runs), indent=2) + "\n"])
     return next(status for outcome, status in _STATUS.items() if any(run.outcome is outcome for run in runs))
+
+
+def _show(run: Run, *, output: str, quiet: bool) -> None:
+    if run.problem:
+        step = f"operation {run.trouble.step}: " if run.trouble and run.trouble.step else ""
+        lines = [f"{TOOL}: {report.name(run)}: {run.outcome}: {step}{run.problem}"]
+        if run.outcome in {Outcome.UNREADABLE, Outcome.NO_PROGRAM, Outcome.ERROR}:
+            lines = [f"{TOOL}: {report.name(run)}: {run.problem}"]
+        click.echo("\n".join([*lines, *last_words(run.trouble.said if run.trouble else ())]), err=True)
+    elif output == "human" and not (quiet and run.outcome is Outcome.OK):
+        emit(report.human(run))
 
 
 def _runs(files: Iterable[bytes], target: Target) -> Iterator[Run]:

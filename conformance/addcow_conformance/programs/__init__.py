@@ -1,5 +1,6 @@
 """Programs of operations: a disk and what is done to it, run on an implementation beside an oracle."""
 
+from addcow_conformance.programs._abilities import Unsupported
 from addcow_conformance.programs._files import IMAGE, RAW, check_memory
 from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program, program_schema
 from addcow_conformance.programs._patience import Endless, Patience
@@ -52,6 +53,7 @@ __all__ = [
     "Session",
     "StorageKind",
     "Stream",
+    "Unsupported",
     "Via",
     "Violation",
     "Write",
