@@ -296,6 +296,25 @@ print(client.pread(1, 0))
     assert scene.bits() == set()
 
 
+def test_reads_go_on_after_a_failed_sync(tmp_path, plugin):
+    page = 4096 * 8 * 512
+    scene = scene_of(tmp_path, Revision.V6, 3 * page, BASE)
+    injected = (*TRACED, "-e", "inject=fdatasync:error=EIO:when=1")
+    script = f"""
+client = connect()
+client.pwrite(b"a" * 512, 0)
+for offset in (0, {page}, 0, {2 * page}):  # one page of bits in memory, which cannot make room
+    print(client.pread(1, offset))
+try:
+    client.pwrite(b"b" * 512, {page})
+except nbd.Error as error:
+    print(error.errno)
+"""
+    with nbdkit(plugin, scene.path(), "pages=1", "revision=v6", under=injected) as server:
+        zero = r"bytearray(b'\x00')"
+        assert libnbd(server.uri, script).split() == ["bytearray(b'a')", zero, "bytearray(b'a')", zero, "EIO"]
+
+
 def test_read_only_opens_nothing_for_writing(tmp_path, plugin, revision):
     scene = scene_of(tmp_path, revision, 8 * CLUSTER, BASE)
     with scene.unchanged(b"x", b"img", b"base"), nbdkit(plugin, scene.path(), flags=("-r",)) as server:
@@ -342,6 +361,7 @@ def test_one_writer_or_any_number_of_readers(tmp_path, plugin):
             scene.open(writable=False)
         for name in (b"img", b"base"):
             run("qemu-io", "-f", "raw", "-c", "write 0 512", scene.path(name), status=1)
+        run("qemu-img", "map", "-U", "-f", "raw", scene.path(b"img"), status=1)
         run("qemu-io", "-r", "-f", "raw", "-c", "read 0 512", scene.path(b"base"))
     with open_image(scene.storage(), writable=True):
         assert refusal(plugin, scene) == "ACW-DYN-014"

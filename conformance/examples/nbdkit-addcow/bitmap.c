@@ -24,6 +24,7 @@ struct bitmap {
     pthread_mutex_t lock; /* for all that follows but `failed` */
     bool unsynced;        /* the add-cow file has, or may have, bytes that no sync has made durable */
     atomic_bool failed;
+    struct page spare;
     struct page pages[];
 };
 
@@ -103,6 +104,16 @@ static int write_dirty(struct bitmap *bitmap)
     return 0;
 }
 
+static struct page *take(struct bitmap *bitmap, struct page *page, uint64_t number)
+{
+    page->present = false;
+    if (io_read(bitmap->place.fd, page->bytes, length_of(bitmap, number), offset_of(bitmap, number)) < 0)
+        return NULL;
+    page->number = number;
+    page->present = true;
+    return page;
+}
+
 static struct page *load(struct bitmap *bitmap, uint64_t number)
 {
     struct page *page = &bitmap->pages[number % bitmap->place.pages];
@@ -112,12 +123,16 @@ static struct page *load(struct bitmap *bitmap, uint64_t number)
     /* One sync serves all pages, so all are written, and the next ones leave without. */
     if (page->dirty && (synced(bitmap, bitmap->place.data) < 0 || write_dirty(bitmap) < 0))
         return NULL;
-    page->present = false;
-    if (io_read(bitmap->place.fd, page->bytes, length_of(bitmap, number), offset_of(bitmap, number)) < 0)
-        return NULL;
-    page->number = number;
-    page->present = true;
-    return page;
+    return take(bitmap, page, number);
+}
+
+/* As `load`, for a reader: a page that cannot make room, as its bits cannot be made durable, keeps nobody from
+ * reading (chapter 7, flushing). Nothing may be set in the page. */
+static const struct page *look(struct bitmap *bitmap, uint64_t number)
+{
+    const struct page *page = load(bitmap, number);
+
+    return page ? page : take(bitmap, &bitmap->spare, number);
 }
 
 /* --- without */
@@ -125,12 +140,12 @@ static struct page *load(struct bitmap *bitmap, uint64_t number)
 uint64_t bitmap_run(struct bitmap *bitmap, uint64_t unit, uint64_t limit, bool *set)
 {
     uint64_t count = 0, in_page = BITS - unit % BITS;
-    struct page *page;
+    const struct page *page;
 
     if (limit > in_page)
         limit = in_page;
     pthread_mutex_lock(&bitmap->lock);
-    page = load(bitmap, unit / BITS);
+    page = look(bitmap, unit / BITS);
     if (page) {
         unsigned bit = (unsigned)(unit % BITS);
         unsigned char whole;

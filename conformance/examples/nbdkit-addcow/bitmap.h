@@ -24,7 +24,7 @@ struct bitmap *bitmap_new(const struct bitmap_place *place);
 void bitmap_free(struct bitmap *bitmap);
 
 /* How many units from `unit` on, `limit` > 0 at most, have the same bit, and which. It may be told in pieces.
- * Returns 0 with errno set where a page cannot be read, or another not be written to make room. */
+ * Returns 0 with errno set where the bits cannot be read. */
 uint64_t bitmap_run(struct bitmap *bitmap, uint64_t unit, uint64_t limit, bool *set);
 
 /* Set the bits of `count` units whose data is in the image file, whole. Where it fails a part of them may be set. */

@@ -200,7 +200,7 @@ static int lock_byte(int fd, int command, short type, int byte, bool *free_of_ot
 int file_lock(const struct file *file, bool writer, const char *what, struct refusal *refusal)
 {
     int has = READS | (writer ? WRITES : 0);
-    int forbids = WRITES | RESIZES;
+    int forbids = WRITES | RESIZES | (writer ? READS : 0); /* qemu-img -U reads without forbidding anything */
     bool others = false, is_free;
 
     /* First say what is had and forbidden, then look at the others: of two that come at once, one sees the other. */
