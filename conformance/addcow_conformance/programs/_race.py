@@ -6,7 +6,6 @@ meanwhile: to its end, or until it waits for the first in turn, and then the fir
 
 from __future__ import annotations
 
-import sys
 from queue import SimpleQueue
 from threading import Event, Thread, current_thread
 from time import monotonic
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["race"]
 
 # Seconds between two looks at a request that may wait for the other; so many looks in a row that find its
-# thread asleep at one place say that it does. And the seconds after which a request hangs.
+# thread in one sleep say that it does. And the seconds after which a request hangs.
 _LOOK, _LOOKS, _HANGING = 0.0002, 3, 30
 
 _RULE = "ACW-DYN-006"
@@ -47,12 +46,14 @@ class _Worker:
         while True:
             self._jobs.get()()
 
-    def bed(self) -> tuple[int, int] | None:
-        """Where the thread sleeps; None if it does not, not even if it waits for a processor."""
-        frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - there is no other way
-        with open(f"/proc/self/task/{self.thread.native_id}/stat", "rb") as file:
-            sleeps = file.read().rpartition(b")")[2].split()[0] == b"S"
-        return (id(frame), frame.f_lasti) if frame and sleeps else None
+    def sleep(self) -> bytes:
+        """Which sleep of its life the thread is in; empty if it is awake, or waits for a processor.
+
+        The kernel counts them. `sys._current_frames` would tell where it sleeps, and at times never returns.
+        """
+        with open(f"/proc/self/task/{self.thread.native_id}/status", "rb") as file:
+            status = file.read()
+        return status[status.index(b"voluntary_ctxt_switches") :] if b"\nState:\tS" in status else b""
 
 
 # To start a thread takes longer than most requests, so that those that have done their work are kept.
@@ -97,11 +98,11 @@ class _Runner:
 
     def settle(self) -> None:
         """Return when it has ended, or waits for another thread."""
-        last, looks, until = None, 0, monotonic() + _HANGING
+        last, looks, until = b"", 0, monotonic() + _HANGING
         while looks < _LOOKS and not self.ended.wait(_LOOK) and monotonic() < until:
-            bed = self._worker.bed()
-            looks = looks + 1 if bed and bed == last else 0
-            last = bed
+            sleep = self._worker.sleep()
+            looks = looks + 1 if sleep and sleep == last else 0
+            last = sleep
 
     def finish(self) -> bool:
         """Whether it ends at all."""
