@@ -104,7 +104,7 @@ class Smoke(NamedTuple):
     @property
     def fault(self) -> Fault:
         """Who is to blame."""
-        return next((step.fault for step in self.steps if step.fault), Fault.NONE)
+        return next((step.fault for step in self.steps if step.fault is not Fault.NONE), Fault.NONE)
 
 
 _SIZE, _BELOW = 3 * 65536 + 512, 100_000
@@ -260,7 +260,9 @@ def _must_refuse(bench: _Bench, path: bytes, rule: str) -> None:
 def _ends(bench: _Bench) -> Outcome:
     if not is_external(_target(bench)):
         return Outcome.SKIPPED
-    _as_stdio(_target(bench)).close()
+    target = _as_stdio(_target(bench))
+    target.probe()  # the last one was killed: there has to be a process
+    target.close()
     return Outcome.OK
 
 

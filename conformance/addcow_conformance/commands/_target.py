@@ -27,6 +27,7 @@ __all__ = [
     "elsewhere",
     "ended",
     "find_modules",
+    "is_module",
     "loaded",
     "target_option",
 ]
@@ -97,6 +98,11 @@ def check_name(name: str) -> None:
     if not name.startswith(_SCHEMES) or name in _SCHEMES:
         wanted = "python:MODULE, python:MODULE:NAME or stdio:COMMAND"
         raise UsageError(f"{one_line(name)!r} is no target: {wanted} is wanted")
+
+
+def is_module(name: str) -> bool:
+    """Whether a name is one of a module, and not of a program."""
+    return name.startswith(_MODULE)
 
 
 def check_in_process(name: str) -> None:

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from addcow_conformance.commands._failure import DONE, UNAVAILABLE, VIOLATED
-from addcow_conformance.commands._output import TOOL, emit, last_words, one_line, schema, title, tool
+from addcow_conformance.commands._output import (
+    TOOL,
+    emit,
+    error_line,
+    last_words,
+    one_line,
+    schema,
+    title,
+    tool,
+)
 from addcow_conformance.commands._smoke_steps import Fault, Outcome, Smoke, Step, smoke
-from addcow_conformance.commands._target import adapter_options, check_name, find_modules
+from addcow_conformance.commands._target import adapter_options, check_name, find_modules, is_module
 from addcow_conformance.targets import load_target
 from addcow_spec.errors import AdapterError, UsageError
 from addcow_spec.model import Revision
@@ -87,10 +96,12 @@ def command(
     def load() -> Target:
         try:
             return load_target(target, timeout=timeout, validate=validate)
-        except (AdapterError, UsageError):
+        except AdapterError:
             raise
         except Exception as error:
-            raise AdapterError(f"{type(error).__name__}: {error}") from error
+            if isinstance(error, UsageError) and not is_module(target):
+                raise
+            raise AdapterError(error_line(error)) from error
 
     found = smoke(load, Revision(revision))
     if output == "json":
