@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
 
@@ -161,22 +162,25 @@ def test_a_killed_server_leaves_old_or_new(tmp_path, plugin, revision):
         told(oracle, reads, server.do(reads))
 
 
-def test_both_implementations_read_what_the_other_wrote(tmp_path, plugin, revision):
-    size = 30 * CLUSTER + 512
+@pytest.mark.parametrize("size", [30 * CLUSTER + 512, 3 * CLUSTER + 512], ids=["longer", "shorter"])
+def test_both_implementations_read_what_the_other_wrote(tmp_path, plugin, revision, size):
     scene = scene_of(tmp_path, revision, size, BASE)
-    expected = bytearray(BASE.ljust(size, b"\0"))
-    for number, offset in enumerate((0, 3 * CLUSTER + 7, 8 * CLUSTER + 65000, size - 700)):
-        data = noise(700, seed=number)
-        expected[offset : offset + 700] = data
+    expected = bytearray(BASE[:size].ljust(size, b"\0"))
+    for number, offset in enumerate(
+        (0, size - 2, CLUSTER + 65000, size // 2 + 7, size - CLUSTER, size - 700)
+    ):
+        data = noise(min(700, size - offset), seed=number)
+        expected[offset : offset + len(data)] = data
         if number % 2:
-            with scene.open() as image:
-                image.write(offset, data)
-                assert image.read(0, size) == expected
-        else:
             with nbdkit(plugin, scene.path(), *stated(revision)) as server:
                 assert server.do([("write", offset, data.hex()), ("read", 0, size)]) == [bytes(expected)]
                 assert server.stop() == 0
+        else:
+            with scene.open() as image:
+                image.write(offset, data)
+                assert image.read(0, size) == expected
         assert scene.findings() == []
+        assert scene.size() == size
 
 
 def test_qemu_img_compares_and_converts(tmp_path, plugin, revision):
@@ -187,6 +191,8 @@ def test_qemu_img_compares_and_converts(tmp_path, plugin, revision):
     source.write_bytes(BASE.ljust(size, b"\0"))
     with nbdkit(plugin, scene.path(), *stated(revision)) as server:
         run("qemu-img", "compare", "-f", "raw", "-F", "raw", server.uri, source)
+        run("nbdcopy", server.uri, tmp_path / "out.raw")  # which does not read what it is told is a hole
+        assert (tmp_path / "out.raw").read_bytes() == source.read_bytes()
         source.write_bytes(data)
         run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", source, server.uri)
         run("qemu-img", "compare", "-f", "raw", "-F", "raw", server.uri, source)
@@ -212,16 +218,18 @@ def test_copy_on_read_streams(tmp_path, plugin, revision):
 
 
 def test_parallel_first_writes_lose_nothing(tmp_path, plugin, revision):
-    size = 8 * CLUSTER
-    scene = scene_of(tmp_path, revision, size, BASE)
+    unit, units, writers = UNIT[revision], 300, 4
+    size, part = unit * units, unit // writers
+    scene = scene_of(tmp_path, revision, size, BASE * 40)
     script = f"""
 import threading
+together = threading.Barrier({writers})
 def work(number):
     client = connect()
-    for at in range(number * 1024, {size}, 4096):
-        client.pwrite(bytes([number + 1]) * 700, at)
-        client.pread(3000, max(at - 1500, 0))
-threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for at in range(number * {part}, {size}, {unit}):
+        together.wait()
+        client.pwrite(bytes([number + 1]) * ({part} - 7), at)
+threads = [threading.Thread(target=work, args=(number,)) for number in range({writers})]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 connect().flush()
@@ -229,13 +237,21 @@ connect().flush()
     with nbdkit(plugin, scene.path(), *stated(revision)) as server:
         libnbd(server.uri, script)
         server.kill()
-    expected = bytearray(BASE[:size])
-    for number in range(4):
-        for at in range(number * 1024, size, 4096):
-            expected[at : at + 700] = bytes([number + 1]) * 700
+    expected = bytearray((BASE * 40)[:size])
+    for at in range(0, size, part):
+        expected[at : at + part - 7] = bytes([at // part % writers + 1]) * (part - 7)
     with scene.open(writable=False) as image:
         assert image.read(0, size) == expected
     assert scene.findings() == []
+
+
+def test_memory_does_not_grow_with_the_bitmap(tmp_path, plugin):
+    scene = Scene("files", tmp_path).create(1 << 40, revision=Revision.V6)  # 256 MiB of bitmap
+    with nbdkit(plugin, scene.path(), "revision=v6") as server:
+        server.do([("write", at << 30, "aa") for at in range(0, 1024, 2)])
+        assert (
+            int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.pid}/status").read_text())[1]) < 32 << 10
+        )
 
 
 TRACED = ("strace", "-f", "-y", "-e", "trace=pwrite64,fdatasync,fallocate")
