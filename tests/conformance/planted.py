@@ -197,7 +197,7 @@ def extents_say_zeros_of_what_is_below(patch):
                 yield extent
 
 
-@planted("DYN-002", longest=1)
+@planted("DYN-002", longest=2)
 def extents_count_zeros_as_below(patch):
     @wrap(patch, image.Image, "extents")
     def extents(real, self, *args):
@@ -255,7 +255,7 @@ def size_field_is_forgotten(patch):
     wrap(patch, resize, "_store_size")(lambda _real, *_: None)
 
 
-@planted("DYN-002", "DYN-011", longest=2)
+@planted("DYN-002", "DYN-011", longest=3)
 def bits_that_were_cut_off_come_back(patch):
     @wrap(patch, resize, "_grow")
     def grow(real, target, old, new):

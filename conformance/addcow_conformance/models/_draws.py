@@ -124,8 +124,8 @@ def a_disk(revision: Revision, size: int, backing: int) -> Disk:
     below = None
     if backing >= _NONE:
         length, kind = divmod(backing - _NONE, len(_KINDS))
-        # A qcow2 file of ours has one table, for 2 MiB.
-        below = Backing(_KINDS[kind], min(_BELOW[length](bytes_), 2 * MIB))
+        # Of a large disk the beginning alone is looked at after each step; a longer file would be no other.
+        below = Backing(_KINDS[kind], min(_BELOW[length](bytes_), MIB if bytes_ <= MIB else 3 * _C))
     return Disk(revision, bytes_, below, 0 if bytes_ > MIB else _FILLS[fill])
 
 
@@ -267,7 +267,7 @@ _OTHER_EDGES: tuple[Callable[[Ground], int], ...] = (
     lambda on: on.size + 8 * on.unit,
     lambda on: on.size - 8 * on.unit,
     lambda on: on.below,
-    lambda on: on.unit,
+    lambda on: on.page if on.size > on.page - MIB else on.unit,
     lambda on: 8 * on.unit,
     lambda on: on.size,
     lambda on: 9 * on.unit + 512,
@@ -305,7 +305,7 @@ def an_end(number: int, storage: StorageKind) -> Reopen | Kill:
     return Reopen(number != 4, ways[via % len(ways)])
 
 
-_CODES = ((5, 0), (28, 0), (28, 512), (5, 5000))
+_CODES = ((5, 0), (28, 512), (5, 5000), (28, 70000))
 _AFTER = (0, 1, 2, 3, 1, 2, 4, 5, 6, 8, 10, 0)
 FAULTS = len(_CODES) * len(_AFTER)
 

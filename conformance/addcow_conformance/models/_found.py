@@ -33,4 +33,4 @@ def explain(program: Program, path: Path | None = None) -> str:
     where = (
         f"addcow-conformance replay {path}" if path else "addcow-conformance replay FILE, with this in FILE"
     )
-    return f"{program.rule}: {program.note}\n{dump_program(program)}run it again: {where}"
+    return f"{program.rule} is broken:\n{dump_program(program)}run it again: {where}"

@@ -178,7 +178,9 @@ class DiskMachine(RuleBasedStateMachine):
             self._do(Reopen())
         fault, rest = _split(raw, draws.FAULTS)
         what, number = rest % 10, rest // 10
-        self._do(draws.a_fault(fault))
+        armed = draws.a_fault(fault)
+        # A resize has the most calls, and its last ones matter.
+        self._do(armed._replace(after=armed.after + 3) if what == _LATE else armed)
         if what < len(_FAILING):
             _FAILING[what](self, number)
 
@@ -268,6 +270,9 @@ class DiskMachine(RuleBasedStateMachine):
             )
         )
 
+
+# The number of a resize that is made to fail late.
+_LATE = 7
 
 # What is made to fail, each with the number that was drawn for it.
 _FAILING: tuple[Callable[[DiskMachine, int], None], ...] = (

@@ -169,6 +169,8 @@ class Moment(NamedTuple):
     @property
     def evicts(self) -> bool:
         """A page of the bitmap was written, though nothing asked for it."""
+        if getattr(self.operation, "fua", False):
+            return False
         disk = self.session.disk
         start = Geometry(disk.revision, disk.size).bitmap_offset
         return any(  # what was read to compare is among the changes

@@ -73,7 +73,7 @@ class Reach:
             floors: whether the floors of campaigns hold; else once is enough.
         """
         wanted = {
-            name: max(state.floor * self.steps // 10_000, 1) if floors else 1
+            name: max(int(state.floor * self.steps / 10_000), 1) if floors else 1
             for name, state in (STATES | BEGINNINGS).items()
             if revision in state.revisions and storage in state.storages
         }

@@ -53,7 +53,7 @@ class State(NamedTuple):
 
     on: tuple[type[Operation], ...]
     test: Callable[[Moment], bool]
-    floor: int = 1
+    floor: float = 1
     revisions: frozenset[Revision] = frozenset(Revision)
     storages: frozenset[StorageKind] = frozenset(StorageKind)
 
@@ -116,82 +116,100 @@ def _write_unseen(moment: Moment) -> bool:
 
 
 _OF_WRITES: dict[str, State] = {
-    "write: of no bytes": State(_WRITES, lambda m: m.done and m.range[0] == m.range[1]),
-    "write: of the whole disk": State(_WRITES, lambda m: m.done and m.range == (0, m.before.size) != (0, 0)),
+    "write: of no bytes": State(_WRITES, lambda m: m.done and m.range[0] == m.range[1], floor=300),
+    "write: of the whole disk": State(
+        _WRITES, lambda m: m.done and m.range == (0, m.before.size) != (0, 0), floor=150
+    ),
     "write: at the very end": State(
-        _WRITES, lambda m: m.done and m.range[1] == m.before.size > m.range[0] > 0
+        _WRITES, lambda m: m.done and m.range[1] == m.before.size > m.range[0] > 0, floor=300
     ),
     "write: of set units alone": State(
-        _WRITES, lambda m: m.done and m.touched != set() and m.touched <= m.before.units
+        _WRITES, lambda m: m.done and m.touched != set() and m.touched <= m.before.units, floor=900
     ),
-    "write: of set and clear units": State(_WRITES, _mixed),
-    "write: durable on return": State(_WRITES, lambda m: m.done and m.operation.fua),
+    "write: of set and clear units": State(_WRITES, _mixed, floor=20),
+    "write: durable on return": State(_WRITES, lambda m: m.done and m.operation.fua, floor=200),
     "write: zeros, and no hole": State(
-        (Zeroes,), lambda m: m.done and not m.operation.unmap and m.touched != set()
+        (Zeroes,), lambda m: m.done and not m.operation.unmap and m.touched != set(), floor=150
     ),
-    "write: copies both sides of a unit": State(_WRITES, _both_sides),
-    "write: copies across the end of the backing": State(_WRITES, _crosses_below),
+    "write: copies both sides of a unit": State(_WRITES, _both_sides, floor=2),
+    "write: copies across the end of the backing": State(_WRITES, _crosses_below, floor=6),
     "write: copies zeros beyond the backing": State(
-        _WRITES, lambda m: m.below > 0 and m.copies(begins_below=False)
+        _WRITES, lambda m: m.below > 0 and m.copies(begins_below=False), floor=13
     ),
     "write: copies zeros, with no backing": State(
-        _WRITES, lambda m: not m.kind and m.session.disk.fill > 0 and m.edges != set()
+        _WRITES, lambda m: not m.kind and m.session.disk.fill > 0 and m.edges != set(), floor=4
     ),
-    "write: copies from a raw file": State(_WRITES, lambda m: m.kind == BackingKind.RAW and m.copies()),
-    "write: copies from qcow2": State(_WRITES, lambda m: m.kind == BackingKind.QCOW2 and m.copies()),
-    "write: copies from a chain": State(_WRITES, lambda m: m.kind == BackingKind.CHAIN and m.copies()),
-    "write: first of a short last unit": State(_WRITES, _short_last, revisions=_CLUSTERS),
+    "write: copies from a raw file": State(
+        _WRITES, lambda m: m.kind == BackingKind.RAW and m.copies(), floor=8
+    ),
+    "write: copies from qcow2": State(_WRITES, lambda m: m.kind == BackingKind.QCOW2 and m.copies(), floor=8),
+    "write: copies from a chain": State(
+        _WRITES, lambda m: m.kind == BackingKind.CHAIN and m.copies(), floor=11
+    ),
+    "write: first of a short last unit": State(_WRITES, _short_last, revisions=_CLUSTERS, floor=30),
     "write: across pages of the bitmap": State(_WRITES, _crosses_pages),
-    "write: a changed page leaves the cache": State((*_WRITES, Read), lambda m: m.evicts),
-    "write: refused beyond the end": State(_WRITES, lambda m: m.refused and m.range[1] > m.before.size),
-    "write: refused as it is open for reading": State(_WRITES, lambda m: m.refused and not m.before.writable),
-    "write: failed": State(_WRITES, lambda m: m.failed and m.result.struck),
-    "write: failed, and is seen in part": State((Write,), _write_seen),
+    "write: a changed page leaves the cache": State((*_WRITES, Read), lambda m: m.evicts, floor=12),
+    "write: refused beyond the end": State(
+        _WRITES, lambda m: m.refused and m.range[1] > m.before.size, floor=150
+    ),
+    "write: refused as it is open for reading": State(
+        _WRITES, lambda m: m.refused and not m.before.writable, floor=50
+    ),
+    "write: failed": State(_WRITES, lambda m: m.failed and m.result.struck, floor=5),
+    "write: failed, and is seen in part": State((Write,), _write_seen, floor=0.6),
     "write: failed, and is not seen": State((Write,), _write_unseen),
-    "write: fails as a sync had failed": State(_WRITES, lambda m: m.failed and not m.result.struck),
+    "write: fails as a sync had failed": State(
+        _WRITES, lambda m: m.failed and not m.result.struck, floor=100
+    ),
 }
 
 # --- reads, flushes, ends
 
 _OF_FLUSHES: dict[str, State] = {
-    "read: of no bytes": State((Read,), lambda m: m.done and m.range[0] == m.range[1]),
-    "read: refused beyond the end": State((Read,), lambda m: m.refused),
+    "read: of no bytes": State((Read,), lambda m: m.done and m.range[0] == m.range[1], floor=30),
+    "read: refused beyond the end": State((Read,), lambda m: m.refused, floor=20),
     "read: across the end of the backing": State(
-        (Read,), lambda m: m.done and m.range[0] < m.below < m.range[1]
+        (Read,), lambda m: m.done and m.range[0] < m.below < m.range[1], floor=15
     ),
-    "read: failed": State((Read,), lambda m: m.failed),
-    "flush: of nothing": State((Flush,), lambda m: m.done and not m.past.unflushed),
+    "read: failed": State((Read,), lambda m: m.failed, floor=7),
+    "flush: of nothing": State((Flush,), lambda m: m.done and not m.past.unflushed, floor=20),
     "flush: of what was written": State(
-        (Flush,), lambda m: m.done and m.past.unflushed and m.before.writable
+        (Flush,), lambda m: m.done and m.past.unflushed and m.before.writable, floor=100
     ),
-    "flush: failed": State((Flush,), lambda m: m.failed and m.result.struck),
-    "flush: after one that failed": State((Flush,), lambda m: m.past.flush_failed),
-    "kill: with unflushed writes": State((Kill,), lambda m: m.past.unflushed),
-    "kill: after a durable write": State((Kill,), lambda m: m.past.durable),
+    "flush: failed": State((Flush,), lambda m: m.failed and m.result.struck, floor=2),
+    "flush: after one that failed": State((Flush,), lambda m: m.past.flush_failed, floor=9),
+    "kill: with unflushed writes": State((Kill,), lambda m: m.past.unflushed, floor=50),
+    "kill: after a durable write": State((Kill,), lambda m: m.past.durable, floor=20),
     "kill: bits are lost": State(
-        (Kill,), lambda m: m.done and bool(m.before.units - m.session.oracle.must_be_set)
+        (Kill,), lambda m: m.done and bool(m.before.units - m.session.oracle.must_be_set), floor=5
     ),
-    "kill: bits are kept": State((Kill,), lambda m: m.done and bool(m.session.oracle.must_be_set)),
-    "open: for reading": State((Reopen,), lambda m: m.done and not m.operation.writable),
+    "kill: bits are kept": State((Kill,), lambda m: m.done and bool(m.session.oracle.must_be_set), floor=50),
+    "open: for reading": State((Reopen,), lambda m: m.done and not m.operation.writable, floor=20),
     "open: for writing, after reading": State(
-        (Reopen,), lambda m: m.done and m.operation.writable and not m.before.writable
+        (Reopen,), lambda m: m.done and m.operation.writable and not m.before.writable, floor=14
     ),
     "open: by a symbolic link": State(
         (Reopen,),
         lambda m: m.done and m.operation.via is Via.SYMLINK,
         storages=frozenset({StorageKind.FILES}),
+        floor=30,
     ),
     "open: from another directory": State(
         (Reopen,),
         lambda m: m.done and m.operation.via is Via.DIRECTORY,
         storages=frozenset({StorageKind.FILES}),
+        floor=30,
     ),
-    "open: after a fault": State((Reopen, Kill), lambda m: m.past.struck and m.session.image is not None),
-    "open: failed": State((Reopen, Kill), lambda m: m.session.image is None),
+    "open: after a fault": State(
+        (Reopen, Kill), lambda m: m.past.struck and m.session.image is not None, floor=30
+    ),
+    "open: failed": State((Reopen, Kill), lambda m: m.session.image is None, floor=20),
     "close: flushes what was written": State(
-        (Reopen,), lambda m: m.done and m.past.unflushed and m.before.writable
+        (Reopen,), lambda m: m.done and m.past.unflushed and m.before.writable, floor=60
     ),
-    "close: failed": State((Reopen,), lambda m: m.failed and m.before.opened and m.session.image is not None),
+    "close: failed": State(
+        (Reopen,), lambda m: m.failed and m.before.opened and m.session.image is not None, floor=6
+    ),
 }
 
 # --- resizes
@@ -225,33 +243,38 @@ def _regrows(moment: Moment) -> bool:
 
 
 _OF_RESIZES: dict[str, State] = {
-    "resize: across a byte of the bitmap": State((Resize,), _across_a_byte),
+    "resize: across a byte of the bitmap": State((Resize,), _across_a_byte, floor=100),
     "resize: across a page of the bitmap": State(
         (Resize,),
         lambda m: m.done and m.before.size // (_PAGE * m.unit) != m.operation.size // (_PAGE * m.unit),
+        floor=0.4,
     ),
     "resize: grows a short unit that is set": State(
-        (Resize,), lambda m: _short_unit(m, is_set=True), revisions=_CLUSTERS
+        (Resize,), lambda m: _short_unit(m, is_set=True), revisions=_CLUSTERS, floor=20
     ),
     "resize: grows a short unit that is clear": State(
-        (Resize,), lambda m: _short_unit(m, is_set=False), revisions=_CLUSTERS
+        (Resize,), lambda m: _short_unit(m, is_set=False), revisions=_CLUSTERS, floor=20
     ),
-    "resize: grows what was shrunk": State((Resize,), lambda m: _grows(m) and m.past.shrunk),
-    "resize: grows again over units that were set": State((Resize,), _regrows),
-    "resize: grows over the backing": State((Resize,), lambda m: _grows(m) and m.before.size < m.below),
+    "resize: grows what was shrunk": State((Resize,), lambda m: _grows(m) and m.past.shrunk, floor=70),
+    "resize: grows again over units that were set": State((Resize,), _regrows, floor=40),
+    "resize: grows over the backing": State(
+        (Resize,), lambda m: _grows(m) and m.before.size < m.below, floor=30
+    ),
     "resize: shrinks to less than the backing": State(
-        (Resize,), lambda m: _shrinks(m) and m.operation.size < m.below < m.before.size
+        (Resize,), lambda m: _shrinks(m) and m.operation.size < m.below < m.before.size, floor=15
     ),
-    "resize: to nothing": State((Resize,), lambda m: _shrinks(m) and m.operation.size == 0),
-    "resize: from nothing": State((Resize,), lambda m: _grows(m) and m.before.size == 0),
-    "resize: to the same size": State((Resize,), lambda m: m.done and m.operation.size == m.before.size),
+    "resize: to nothing": State((Resize,), lambda m: _shrinks(m) and m.operation.size == 0, floor=30),
+    "resize: from nothing": State((Resize,), lambda m: _grows(m) and m.before.size == 0, floor=20),
+    "resize: to the same size": State(
+        (Resize,), lambda m: m.done and m.operation.size == m.before.size, floor=90
+    ),
     "resize: refused as the size is odd": State(
-        (Resize,), lambda m: m.refused and m.operation.size % SECTOR_SIZE > 0, revisions=_SECTORS
+        (Resize,), lambda m: m.refused and m.operation.size % SECTOR_SIZE > 0, revisions=_SECTORS, floor=50
     ),
     "resize: refused as it is open for reading": State(
-        (Resize,), lambda m: m.refused and not m.before.writable
+        (Resize,), lambda m: m.refused and not m.before.writable, floor=14
     ),
-    "resize: failed": State((Resize,), lambda m: m.failed and m.result.struck),
+    "resize: failed": State((Resize,), lambda m: m.failed and m.result.struck, floor=13),
     "resize: failed, and is done": State(
         (Resize,), lambda m: m.failed and m.session.oracle.size != m.before.size
     ),
@@ -265,26 +288,27 @@ def _went(moment: Moment) -> bool:
 
 
 _OF_STREAMS: dict[str, State] = {
-    "stream: to the end": State((Stream,), lambda m: _went(m) and m.all_set),
+    "stream: to the end": State((Stream,), lambda m: _went(m) and m.all_set, floor=14),
     "stream: around units that were set": State(
-        (Stream,), lambda m: _went(m) and m.all_set and m.before.units != frozenset()
+        (Stream,), lambda m: _went(m) and m.all_set and m.before.units != frozenset(), floor=9
     ),
-    "stream: of nothing": State((Stream,), lambda m: m.done and m.all_were_set),
+    "stream: of nothing": State((Stream,), lambda m: m.done and m.all_were_set, floor=150),
     "stream: stopped at once": State(
-        (Stream,), lambda m: _went(m) and m.before.units == m.session.oracle.must_be_set
+        (Stream,), lambda m: _went(m) and m.before.units == m.session.oracle.must_be_set, floor=4
     ),
     "stream: stopped on the way": State(
         (Stream,), lambda m: m.done and not m.all_set and m.before.units != m.session.oracle.must_be_set
     ),
     "stream: completes one that was stopped": State(
-        (Stream,), lambda m: m.done and m.all_set and m.past.stopped
+        (Stream,), lambda m: m.done and m.all_set and m.past.stopped, floor=4
     ),
     "stream: completes one that failed": State(
-        (Stream,), lambda m: m.done and m.all_set and m.past.stream_failed
+        (Stream,), lambda m: m.done and m.all_set and m.past.stream_failed, floor=3
     ),
     "stream: over zeros below": State(
         (Stream,),
         lambda m: m.done and m.all_set and m.below >= 32768 and 24576 // m.unit not in m.before.units,
+        floor=10,
     ),
     "stream: beyond the backing": State(
         (Stream,),
@@ -294,9 +318,10 @@ _OF_STREAMS: dict[str, State] = {
             and 0 < m.below < m.before.size
             and (m.before.size - 1) // m.unit not in m.before.units
         ),
+        floor=3,
     ),
-    "stream: failed": State((Stream,), lambda m: m.failed and m.result.struck),
-    "stream: refused as it is open for reading": State((Stream,), lambda m: m.refused),
+    "stream: failed": State((Stream,), lambda m: m.failed and m.result.struck, floor=3),
+    "stream: refused as it is open for reading": State((Stream,), lambda m: m.refused, floor=6),
 }
 
 # --- two requests at once
@@ -324,13 +349,13 @@ def _with(kind: type[Operation]) -> Callable[[Moment], bool]:
 
 
 _OF_RACES: dict[str, State] = {
-    "race: two writes to one clear unit": State((Race,), lambda m: _common(m) != set()),
-    "race: two writes to one byte of the bitmap": State((Race,), _bytes_meet),
-    "race: the second waits": State((Race,), lambda m: m.done and m.session.waited),
-    "race: with a read": State((Race,), _with(Read)),
-    "race: with a flush": State((Race,), _with(Flush)),
-    "race: with a stream": State((Race,), _with(Stream)),
-    "race: failed": State((Race,), lambda m: m.failed and m.result.struck),
+    "race: two writes to one clear unit": State((Race,), lambda m: _common(m) != set(), floor=2),
+    "race: two writes to one byte of the bitmap": State((Race,), _bytes_meet, floor=3),
+    "race: the second waits": State((Race,), lambda m: m.done and m.session.waited, floor=12),
+    "race: with a read": State((Race,), _with(Read), floor=20),
+    "race: with a flush": State((Race,), _with(Flush), floor=20),
+    "race: with a stream": State((Race,), _with(Stream), floor=70),
+    "race: failed": State((Race,), lambda m: m.failed and m.result.struck, floor=5),
 }
 
 STATES = _OF_WRITES | _OF_FLUSHES | _OF_RESIZES | _OF_STREAMS | _OF_RACES
@@ -342,7 +367,7 @@ class Beginning(NamedTuple):
     """A disk at its beginning; as a `State`."""
 
     test: Callable[[Session], bool]
-    floor: int = 1
+    floor: float = 1
     revisions: frozenset[Revision] = frozenset(Revision)
     storages: frozenset[StorageKind] = frozenset(StorageKind)
 
@@ -354,15 +379,15 @@ def _below(session: Session) -> int:
 ODD = "disk: refused as its size is odd"
 
 BEGINNINGS: dict[str, Beginning] = {
-    "disk: of no bytes": Beginning(lambda s: s.oracle.size == 0),
+    "disk: of no bytes": Beginning(lambda s: s.oracle.size == 0, floor=3),
     "disk: with more than a page of bits": Beginning(lambda s: s.oracle.size > _PAGE * s.oracle.unit_size),
     "disk: with a short last unit": Beginning(
-        lambda s: s.oracle.size % s.oracle.unit_size > 0, revisions=_CLUSTERS
+        lambda s: s.oracle.size % s.oracle.unit_size > 0, revisions=_CLUSTERS, floor=30
     ),
-    "disk: without a backing": Beginning(lambda s: s.disk.backing is None),
-    "disk: over nothing": Beginning(lambda s: _below(s) == 0),
-    "disk: over a shorter backing": Beginning(lambda s: 0 < _below(s) < s.oracle.size),
-    "disk: over a backing as long": Beginning(lambda s: _below(s) == s.oracle.size > 0),
-    "disk: over a longer backing": Beginning(lambda s: _below(s) > s.oracle.size),
-    ODD: Beginning(lambda _: False, revisions=_SECTORS),
+    "disk: without a backing": Beginning(lambda s: s.disk.backing is None, floor=11),
+    "disk: over nothing": Beginning(lambda s: _below(s) == 0, floor=6),
+    "disk: over a shorter backing": Beginning(lambda s: 0 < _below(s) < s.oracle.size, floor=13),
+    "disk: over a backing as long": Beginning(lambda s: _below(s) == s.oracle.size > 0, floor=4),
+    "disk: over a longer backing": Beginning(lambda s: _below(s) > s.oracle.size, floor=6),
+    ODD: Beginning(lambda _: False, revisions=_SECTORS, floor=2),
 }
