@@ -14,7 +14,7 @@ import pytest
 
 from addcow_conformance import _batch as batch
 from addcow_conformance import _terminal as terminal
-from addcow_conformance import cli_check
+from addcow_conformance import _workers, cli_check
 from addcow_conformance.checker import CheckOptions, Report, Verdict
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
@@ -225,7 +225,7 @@ class DyingPool:
 
     ended: ClassVar = []
 
-    def __init__(self, workers, **_):
+    def __init__(self, workers, *_, **__):
         assert workers == 3
 
     def map(self, step, images, **_):
@@ -238,7 +238,7 @@ class DyingPool:
 
 def test_every_image_has_one_report_when_a_pool_dies(tmp_path, monkeypatch):
     monkeypatch.setattr(DyingPool, "ended", [])
-    monkeypatch.setattr(pools, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr(_workers, "_Pool", DyingPool)
     paths = [os.fsencode(by_hand.v10(tmp_path / name)) for name in "abcde"]
     told = JOB.failed(b"told before", "it cannot be read")
     reports = list(batch.check_all([*paths[:3], told, *paths[3:]], JOB, processes=3))

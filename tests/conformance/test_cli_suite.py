@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -205,5 +206,6 @@ def test_a_reader_that_leaves_is_no_traceback(command):
 
 
 def test_closed_streams_are_no_traceback(program):
-    line = f"{sys.executable} -m addcow_conformance.cli_suite replay {program} <&- >&- 2>&-"
+    words = [sys.executable, "-m", "addcow_conformance.cli_suite", "replay", str(program)]
+    line = f"{shlex.join(words)} <&- >&- 2>&-"
     assert subprocess.run(["sh", "-c", line], timeout=PATIENCE, check=False).returncode == 0

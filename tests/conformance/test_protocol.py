@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -354,7 +355,7 @@ def test_the_contract_fits_a_screen():
 def test_no_engine_is_loaded_for_a_program():
     code = (
         "import sys; from addcow_conformance.targets import load_target;"
-        f"load_target('stdio:{REFERENCE[0]} -m {REFERENCE[2]}', timeout=30).close();"
+        f"load_target({'stdio:' + shlex.join(REFERENCE)!r}, timeout=30).close();"
         "assert 'addcow_ref' not in sys.modules; assert 'jsonschema' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
