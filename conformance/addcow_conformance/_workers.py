@@ -18,6 +18,7 @@ __all__ = ["BrokenProcessPool", "pool"]
 
 _FAILED = 1
 _PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Pool(ProcessPoolExecutor):
@@ -41,8 +42,20 @@ class _Pool(ProcessPoolExecutor):
             else:
                 given.set_result(done.result())
 
-        super().submit(fn, *args, **kwargs).add_done_callback(settle)
+        with _undisturbed():
+            done = super().submit(fn, *args, **kwargs)
+        done.add_done_callback(settle)
         return given
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no signal end the process in the body, where Python starts processes and threads by halves."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -74,6 +87,7 @@ def _serve(parent: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(_FAILED)
