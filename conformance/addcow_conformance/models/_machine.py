@@ -111,9 +111,11 @@ class DiskMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Close all files."""
-        self._close()
-        if self.folder:
-            self.folder.remove()
+        try:
+            self._close()
+        finally:
+            if self.folder:
+                self.folder.remove()
 
     # --- operations
 
