@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import click
 
@@ -48,18 +48,24 @@ def tell(text: str, *, newline: bool = True, status: int = 1) -> None:
 
 def drop_output() -> None:
     """Send standard output nowhere: what it still holds must not fail, or wait, a second time on exit."""
+    _drop(sys.stdout)
+
+
+def _drop(stream: TextIO) -> None:
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.dup2(nowhere, sys.stdout.fileno())
+            os.dup2(nowhere, stream.fileno())
         finally:
             os.close(nowhere)
 
 
 def complain(line: str) -> None:
     """Say something in a line on standard error; where even that fails, nobody is there to be told."""
-    with suppress(OSError):
+    try:
         click.echo(shown(line), err=True)
+    except OSError:
+        _drop(sys.stderr)
 
 
 def say(message: str) -> None:

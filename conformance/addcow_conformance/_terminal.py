@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from addcow_conformance.checker import Report
 
-__all__ = ["Progress", "guard", "open_closed_streams", "write_file"]
+__all__ = ["Progress", "drop", "guard", "open_closed_streams", "say", "write_file"]
 
 # Short work shows no bar.
 _PATIENCE = 0.7
@@ -103,6 +103,24 @@ def _is_stream(target: bytes) -> bool:
     if os.path.abspath(target).startswith((b"/dev/std", b"/dev/fd/", b"/proc/")):
         return True
     return os.path.exists(target) and not os.path.isfile(target)
+
+
+def say(line: str) -> None:
+    """Say something in a line on standard error; where even that fails, nobody is there to be told."""
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Send a stream nowhere: what it still holds must not fail, or wait, a second time on exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
 
 
 def open_closed_streams() -> None:

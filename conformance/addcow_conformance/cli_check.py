@@ -238,7 +238,7 @@ def _run(request: _Request) -> int:
         sys.stdout.writelines(pieces)
     if not statuses:
         where = ", ".join(map(printable, request.images))
-        click.echo(f"addcow-check: no add-cow image below {where}", err=True)
+        _say(f"no add-cow image below {where}")
         return FOREIGN
     return worst(statuses)
 
@@ -299,7 +299,7 @@ def _terminated(parent: int, number: int, _frame: object) -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"addcow-check: {message}", err=True)
+    _terminal.say(f"addcow-check: {message}")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from addcow_conformance._signals import SIGNALS, Interrupted
-from addcow_conformance._terminal import open_closed_streams
+from addcow_conformance._terminal import drop, open_closed_streams, say
 from addcow_conformance.commands._failure import FAILED, INTERNAL, USAGE, Failure
 from addcow_conformance.commands._output import TOOL, error_line, one_line
 from addcow_spec import __version__
@@ -100,16 +99,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         SIGNALS.check()
     except Interrupted:
-        _drop_output()
+        drop(sys.stdout)
         return SIGNALS.status
     except BrokenPipeError:
         # The reader has gone; nothing more can be said, and the flush at exit must not say so.
-        _drop_output()
+        drop(sys.stdout)
         return FAILED
     except Exception as error:  # noqa: BLE001 - a bug of ours is a status and one line, too
         message, status = _told(error)
-        with suppress(OSError):
-            click.echo(f"{TOOL}: {message}", err=True)
+        say(f"{TOOL}: {message}")
     return status or 0
 
 
@@ -124,20 +122,10 @@ def _told(error: Exception) -> tuple[str, int]:
         return f"{one_line(' '.join(said.split()))} (see {path} --help)", USAGE
     if isinstance(error, OSError):
         if not error.filename:
-            _drop_output()
+            drop(sys.stdout)
         name = printable(os.fsencode(error.filename or "")) or "standard output"
         return f"{name}: {os.strerror(error.errno or 0)}", FAILED
     return f"internal error: {error_line(error)}", INTERNAL
-
-
-def _drop_output() -> None:
-    """Send standard output nowhere: what it still holds must not fail, or wait, a second time on exit."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.dup2(nowhere, sys.stdout.fileno())
-        finally:
-            os.close(nowhere)
 
 
 def main() -> NoReturn:

@@ -209,3 +209,20 @@ def test_closed_streams_are_no_traceback(program):
     words = [sys.executable, "-m", "addcow_conformance.cli_suite", "replay", str(program)]
     line = f"{shlex.join(words)} <&- >&- 2>&-"
     assert subprocess.run(["sh", "-c", line], timeout=PATIENCE, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "status"),
+    [
+        ("cli_suite", ("replay", "no-such-file"), 1),
+        ("cli_suite", ("crash", "--ops", "99"), 64),
+        ("cli_check", (), 64),
+    ],
+)
+def test_standard_error_that_is_full_changes_no_status(home, module, arguments, status):
+    # Else the output is kept back until the end, where what could not be said must not fail again.
+    quiet = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", f"addcow_conformance.{module}", *arguments]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, env=quiet, cwd=home, stderr=full, timeout=PATIENCE, check=False)
+    assert done.returncode == status

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from addcow_conformance._signals import SIGNALS
+from addcow_conformance._terminal import say
 from addcow_conformance.commands import _replay_report as report
 from addcow_conformance.commands._failure import (
     DONE,
@@ -129,7 +130,7 @@ def _show(run: Run, *, output: str, quiet: bool) -> None:
         lines = [f"{TOOL}: {report.name(run)}: {run.outcome}: {step}{run.problem}"]
         if run.outcome in {Outcome.UNREADABLE, Outcome.NO_PROGRAM, Outcome.ERROR}:
             lines = [f"{TOOL}: {report.name(run)}: {run.problem}"]
-        click.echo("\n".join([*lines, *last_words(run.trouble.said if run.trouble else ())]), err=True)
+        say("\n".join([*lines, *last_words(run.trouble.said if run.trouble else ())]))
     elif output == "human" and not (quiet and run.outcome is Outcome.OK):
         emit(report.human(run))
 
