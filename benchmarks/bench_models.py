@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="try it: figures that mean little")
     parser.add_argument("--save", type=Path, metavar="FILE", help="put the table into FILE too")
     arguments = parser.parse_args()
-    rounds, steps = (1, 2_000) if arguments.quick else (5, 10_000)
+    rounds, steps = (1, 2_000) if arguments.quick else (3, 10_000)
     last, summary = exhaustive(1 if arguments.quick else 3)
     if summary.found:
         raise SystemExit(f"bench: {summary.found[0].rule} is broken; see addcow-conformance crash")
