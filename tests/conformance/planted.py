@@ -177,7 +177,7 @@ def image_file_shows_where_nothing_is_below(patch):
             real(self, offset, view)
 
 
-@planted("DYN-001", "DYN-010", longest=0)
+@planted("DYN-001", "DYN-010", "DYN-011", longest=1)
 def what_lies_beyond_the_backing_is_not_zero(patch):
     @wrap(patch, disk.Disk, "read_below")
     def read_below(real, self, offset, view):
@@ -197,7 +197,7 @@ def extents_say_zeros_of_what_is_below(patch):
                 yield extent
 
 
-@planted("DYN-002", longest=2)
+@planted("DYN-001", "DYN-002", longest=2)
 def extents_count_zeros_as_below(patch):
     @wrap(patch, image.Image, "extents")
     def extents(real, self, *args):
@@ -208,7 +208,7 @@ def extents_count_zeros_as_below(patch):
 # --- flushes
 
 
-@planted("DYN-002", "DYN-005", longest=2)
+@planted("DYN-002", "DYN-005", "DYN-011", longest=2)
 def flush_writes_no_bits(patch):
     @wrap(patch, bitmap.Bitmap, "write_back")
     def write_back(_real, self):
@@ -216,7 +216,7 @@ def flush_writes_no_bits(patch):
         return False
 
 
-@planted("DYN-005", "DYN-003", longest=2)
+@planted("DYN-002", "DYN-003", "DYN-005", longest=4)
 def durable_write_is_not_flushed(patch):
     @wrap(patch, image.Image, "write")
     def write(real, self, offset, data, **_):
@@ -286,7 +286,7 @@ def failed_resize_leaves_the_new_size(patch):
 # --- streams
 
 
-@planted("DYN-002", "DYN-012", longest=1)
+@planted("DYN-002", "DYN-012", longest=2)
 def stream_forgets_the_last_unit(patch):
     @wrap(patch, stream._Stream, "_begin")
     def begin(real, self):
@@ -294,7 +294,7 @@ def stream_forgets_the_last_unit(patch):
         self._units -= 1
 
 
-@planted("DYN-012", longest=2)
+@planted("DYN-012", longest=3)
 def stream_copies_over_what_was_written(patch):
     @wrap(patch, stream._Stream, "_copy_data")
     def copy(real, self, start, view):
@@ -305,7 +305,7 @@ def stream_copies_over_what_was_written(patch):
             self._disk.image_file.write(start - len(before), before)
 
 
-@planted("DYN-012", longest=1)
+@planted("DYN-012", longest=3)
 def stream_leaves_zeros_to_chance(patch):
     @wrap(patch, stream._Stream, "_copy")
     def copy(real, self, piece):
@@ -330,7 +330,7 @@ def stream_that_stops_at_once_is_never_refused(patch):
 # --- what must not be
 
 
-@planted("DYN-006", "DYN-003", longest=1)
+@planted("DYN-003", "DYN-006", longest=6)
 def two_writes_share_a_unit(patch):
     wrap(patch, serial.UnitLocks, "holding")(lambda _real, *_: nullcontext())
 
@@ -361,7 +361,7 @@ def write_beyond_the_end_grows_the_disk(patch):
         real(self, offset, data, **named)
 
 
-@planted("DYN-002", "DYN-004", longest=1)
+@planted("DYN-002", "DYN-004", longest=2)
 def reading_writes_a_copy(patch):
     @wrap(patch, image.Image, "read")
     def read(real, self, offset, length):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from addcow_conformance.models._folder import Folder
 from addcow_conformance.programs import (
     BackingKind,
+    Disk,
     Flush,
     Operation,
     Program,
@@ -144,6 +145,9 @@ def _plainer_disks(program: Program) -> Iterator[Program]:
         yield program._replace(storage=StorageKind.MEMORY)
     disk, unit = program.disk, program.disk.unit_size
     found = [disk._replace(size=size) for size in _smaller(disk.size, unit)]
+    if disk.fill != Disk().fill:
+        # What lies in the image file beforehand may spare the operations that put something there.
+        found.append(disk._replace(fill=Disk().fill))
     if disk.backing:
         raw = disk.backing._replace(kind=BackingKind.RAW)
         sizes = [disk.backing._replace(size=size) for size in _smaller(disk.backing.size, unit)]
