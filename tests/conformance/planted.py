@@ -234,7 +234,7 @@ def failed_sync_is_nobodys_affair(patch):
             self._write_limit = self.size
 
 
-@planted("DYN-002", "DYN-005", longest=2)
+@planted("DYN-002", "DYN-005", longest=3)
 def closing_does_not_flush(patch):
     @wrap(patch, disk.Disk, "close")
     def close(real, self):

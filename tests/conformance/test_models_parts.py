@@ -81,7 +81,7 @@ def test_every_number_of_an_operation_is_an_operation(on):
             _draws.a_stream(on, number % _draws.STREAMS),
             _draws.a_resize(on, number % _draws.RESIZES, CLUSTER),
             _draws.an_end(number % _draws.ENDS, StorageKind.FILES),
-            _draws.a_fault(number % _draws.FAULTS),
+            _draws.a_fault(number % _draws.FAULTS, range(3, 9)),
             _draws.a_race(on, chance.randrange(_draws.RACES), count),
         ]
     program = Program(Disk(), tuple(operations))

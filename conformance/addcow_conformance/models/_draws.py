@@ -243,15 +243,16 @@ def some_zeroes(on: Ground, number: int) -> Zeroes:
     return Zeroes(offset, length, mode // 8 % 2 == 0, mode % 8 == 4)
 
 
-STREAMS = 16
-_STEPS = (None, 0, 1, 2)
+# Half of the streams stop at once, as there is little left to try on a disk whose bits are all set.
+_STEPS = (None, 0, 1, 2, 0, 0, 0)
+STREAMS = len(_STEPS)
 
 
 def a_stream(on: Ground, steps: int) -> Stream | Flush:
     """A stream, to the end or a part of the way."""
-    if on.size > on.page and steps not in {1, 2}:
+    if on.size > on.page and not _STEPS[steps]:
         return Flush()
-    return Stream(_STEPS[steps % len(_STEPS)])
+    return Stream(_STEPS[steps])
 
 
 _OTHER_EDGES: tuple[Callable[[Ground], int], ...] = (
@@ -306,14 +307,14 @@ def an_end(number: int, storage: StorageKind) -> Reopen | Kill:
 
 
 _CODES = ((5, 0), (28, 512), (5, 5000), (28, 70000))
-_AFTER = (0, 1, 2, 3, 1, 2, 4, 5, 6, 8, 10, 0)
-FAULTS = len(_CODES) * len(_AFTER)
+# As many as there are numbers below which each count of calls is met equally often.
+FAULTS = len(_CODES) * 132
 
 
-def a_fault(number: int) -> Fault:
-    """A fault of the next operation, in one of its first storage calls."""
+def a_fault(number: int, calls: range) -> Fault:
+    """A fault of the next operation, at one of these storage calls."""
     after, code = divmod(number, len(_CODES))
-    return Fault(_AFTER[after], *_CODES[code])
+    return Fault(calls[after % len(calls)], *_CODES[code])
 
 
 # --- two requests at once

@@ -185,10 +185,9 @@ class DiskMachine(RuleBasedStateMachine):
             self._do(Reopen())
         fault, rest = _split(raw, draws.FAULTS)
         what, number = rest % len(_FAILING), rest // len(_FAILING)
-        armed = draws.a_fault(fault)
-        # A resize has the most calls, and its last ones matter.
-        self._do(armed._replace(after=armed.after + 3) if what == _LATE else armed)
-        _FAILING[what](self, number)
+        do, calls = _FAILING[what]
+        self._do(draws.a_fault(fault, calls))
+        do(self, number)
 
     @precondition(lambda self: self.session.writable)
     @rule(raw=_RAW)
@@ -279,19 +278,17 @@ class DiskMachine(RuleBasedStateMachine):
         )
 
 
-# The number of a resize that is made to fail late.
-_LATE = 7
-
-# What is made to fail, each with the number that was drawn for it.
-_FAILING: tuple[Callable[[DiskMachine, int], None], ...] = (
-    DiskMachine._write,  # noqa: SLF001 - of this module, as all below
-    DiskMachine._zero,  # noqa: SLF001
-    DiskMachine._read,  # noqa: SLF001
-    DiskMachine._stream,  # noqa: SLF001
-    DiskMachine._resize,  # noqa: SLF001
-    DiskMachine._flush,  # noqa: SLF001
-    DiskMachine._end,  # noqa: SLF001
-    DiskMachine._resize,  # noqa: SLF001
-    DiskMachine._race,  # noqa: SLF001
-    DiskMachine._write,  # noqa: SLF001
+# What is made to fail, each with the number that was drawn for it, and how many storage calls it makes: a
+# resize has the most, and its last ones matter.
+_FAILING: tuple[tuple[Callable[[DiskMachine, int], None], range], ...] = (
+    (DiskMachine._write, range(3)),  # noqa: SLF001 - of this module, as all below
+    (DiskMachine._zero, range(4)),  # noqa: SLF001
+    (DiskMachine._read, range(2)),  # noqa: SLF001
+    (DiskMachine._stream, range(6)),  # noqa: SLF001
+    (DiskMachine._resize, range(6)),  # noqa: SLF001
+    (DiskMachine._flush, range(4)),  # noqa: SLF001
+    (DiskMachine._end, range(12)),  # noqa: SLF001
+    (DiskMachine._resize, range(3, 14)),  # noqa: SLF001
+    (DiskMachine._race, range(6)),  # noqa: SLF001
+    (DiskMachine._write, range(2)),  # noqa: SLF001
 )

@@ -116,9 +116,9 @@ def _write_unseen(moment: Moment) -> bool:
 
 
 _OF_WRITES: dict[str, State] = {
-    "write: of no bytes": State(_WRITES, lambda m: m.done and m.range[0] == m.range[1], floor=300),
+    "write: of no bytes": State(_WRITES, lambda m: m.done and m.range[0] == m.range[1], floor=250),
     "write: of the whole disk": State(
-        _WRITES, lambda m: m.done and m.range == (0, m.before.size) != (0, 0), floor=150
+        _WRITES, lambda m: m.done and m.range == (0, m.before.size) != (0, 0), floor=100
     ),
     "write: at the very end": State(
         _WRITES, lambda m: m.done and m.range[1] == m.before.size > m.range[0] > 0, floor=300
@@ -127,37 +127,37 @@ _OF_WRITES: dict[str, State] = {
         _WRITES, lambda m: m.done and m.touched != set() and m.touched <= m.before.units, floor=900
     ),
     "write: of set and clear units": State(_WRITES, _mixed, floor=20),
-    "write: durable on return": State(_WRITES, lambda m: m.done and m.operation.fua, floor=200),
+    "write: durable on return": State(_WRITES, lambda m: m.done and m.operation.fua, floor=150),
     "write: zeros, and no hole": State(
         (Zeroes,), lambda m: m.done and not m.operation.unmap and m.touched != set(), floor=150
     ),
     "write: copies both sides of a unit": State(_WRITES, _both_sides, floor=2),
     "write: copies across the end of the backing": State(_WRITES, _crosses_below, floor=6),
     "write: copies zeros beyond the backing": State(
-        _WRITES, lambda m: m.below > 0 and m.copies(begins_below=False), floor=13
+        _WRITES, lambda m: m.below > 0 and m.copies(begins_below=False), floor=12
     ),
     "write: copies zeros, with no backing": State(
-        _WRITES, lambda m: not m.kind and m.session.disk.fill > 0 and m.edges != set(), floor=4
+        _WRITES, lambda m: not m.kind and m.session.disk.fill > 0 and m.edges != set(), floor=3
     ),
     "write: copies from a raw file": State(
-        _WRITES, lambda m: m.kind == BackingKind.RAW and m.copies(), floor=8
+        _WRITES, lambda m: m.kind == BackingKind.RAW and m.copies(), floor=9
     ),
-    "write: copies from qcow2": State(_WRITES, lambda m: m.kind == BackingKind.QCOW2 and m.copies(), floor=8),
+    "write: copies from qcow2": State(_WRITES, lambda m: m.kind == BackingKind.QCOW2 and m.copies(), floor=7),
     "write: copies from a chain": State(
-        _WRITES, lambda m: m.kind == BackingKind.CHAIN and m.copies(), floor=11
+        _WRITES, lambda m: m.kind == BackingKind.CHAIN and m.copies(), floor=7
     ),
     "write: first of a short last unit": State(_WRITES, _short_last, revisions=_CLUSTERS, floor=30),
-    "write: across pages of the bitmap": State(_WRITES, _crosses_pages),
-    "write: a changed page leaves the cache": State((*_WRITES, Read), lambda m: m.evicts, floor=12),
+    "write: across pages of the bitmap": State(_WRITES, _crosses_pages, floor=0.8),
+    "write: a changed page leaves the cache": State((*_WRITES, Read), lambda m: m.evicts, floor=4),
     "write: refused beyond the end": State(
         _WRITES, lambda m: m.refused and m.range[1] > m.before.size, floor=150
     ),
     "write: refused as it is open for reading": State(
-        _WRITES, lambda m: m.refused and not m.before.writable, floor=50
+        _WRITES, lambda m: m.refused and not m.before.writable, floor=40
     ),
-    "write: failed": State(_WRITES, lambda m: m.failed and m.result.struck, floor=5),
-    "write: failed, and is seen in part": State((Write,), _write_seen, floor=0.6),
-    "write: failed, and is not seen": State((Write,), _write_unseen),
+    "write: failed": State(_WRITES, lambda m: m.failed and m.result.struck, floor=13),
+    "write: failed, and is seen in part": State((Write,), _write_seen, floor=3),
+    "write: failed, and is not seen": State((Write,), _write_unseen, floor=2),
     "write: fails as a sync had failed": State(
         _WRITES, lambda m: m.failed and not m.result.struck, floor=100
     ),
@@ -166,27 +166,27 @@ _OF_WRITES: dict[str, State] = {
 # --- reads, flushes, ends
 
 _OF_FLUSHES: dict[str, State] = {
-    "read: of no bytes": State((Read,), lambda m: m.done and m.range[0] == m.range[1], floor=30),
+    "read: of no bytes": State((Read,), lambda m: m.done and m.range[0] == m.range[1], floor=40),
     "read: refused beyond the end": State((Read,), lambda m: m.refused, floor=20),
     "read: across the end of the backing": State(
-        (Read,), lambda m: m.done and m.range[0] < m.below < m.range[1], floor=15
+        (Read,), lambda m: m.done and m.range[0] < m.below < m.range[1], floor=11
     ),
-    "read: failed": State((Read,), lambda m: m.failed, floor=7),
-    "flush: of nothing": State((Flush,), lambda m: m.done and not m.past.unflushed, floor=20),
+    "read: failed": State((Read,), lambda m: m.failed, floor=4),
+    "flush: of nothing": State((Flush,), lambda m: m.done and not m.past.unflushed, floor=18),
     "flush: of what was written": State(
-        (Flush,), lambda m: m.done and m.past.unflushed and m.before.writable, floor=100
+        (Flush,), lambda m: m.done and m.past.unflushed and m.before.writable, floor=150
     ),
-    "flush: failed": State((Flush,), lambda m: m.failed and m.result.struck, floor=2),
-    "flush: after one that failed": State((Flush,), lambda m: m.past.flush_failed, floor=9),
-    "kill: with unflushed writes": State((Kill,), lambda m: m.past.unflushed, floor=50),
-    "kill: after a durable write": State((Kill,), lambda m: m.past.durable, floor=20),
+    "flush: failed": State((Flush,), lambda m: m.failed and m.result.struck, floor=4),
+    "flush: after one that failed": State((Flush,), lambda m: m.past.flush_failed, floor=12),
+    "kill: with unflushed writes": State((Kill,), lambda m: m.past.unflushed, floor=40),
+    "kill: after a durable write": State((Kill,), lambda m: m.past.durable, floor=16),
     "kill: bits are lost": State(
         (Kill,), lambda m: m.done and bool(m.before.units - m.session.oracle.must_be_set), floor=5
     ),
-    "kill: bits are kept": State((Kill,), lambda m: m.done and bool(m.session.oracle.must_be_set), floor=50),
+    "kill: bits are kept": State((Kill,), lambda m: m.done and bool(m.session.oracle.must_be_set), floor=40),
     "open: for reading": State((Reopen,), lambda m: m.done and not m.operation.writable, floor=20),
     "open: for writing, after reading": State(
-        (Reopen,), lambda m: m.done and m.operation.writable and not m.before.writable, floor=14
+        (Reopen,), lambda m: m.done and m.operation.writable and not m.before.writable, floor=15
     ),
     "open: by a symbolic link": State(
         (Reopen,),
@@ -247,7 +247,7 @@ _OF_RESIZES: dict[str, State] = {
     "resize: across a page of the bitmap": State(
         (Resize,),
         lambda m: m.done and m.before.size // (_PAGE * m.unit) != m.operation.size // (_PAGE * m.unit),
-        floor=0.4,
+        floor=0.3,
     ),
     "resize: grows a short unit that is set": State(
         (Resize,), lambda m: _short_unit(m, is_set=True), revisions=_CLUSTERS, floor=20
@@ -255,13 +255,13 @@ _OF_RESIZES: dict[str, State] = {
     "resize: grows a short unit that is clear": State(
         (Resize,), lambda m: _short_unit(m, is_set=False), revisions=_CLUSTERS, floor=20
     ),
-    "resize: grows what was shrunk": State((Resize,), lambda m: _grows(m) and m.past.shrunk, floor=70),
-    "resize: grows again over units that were set": State((Resize,), _regrows, floor=40),
+    "resize: grows what was shrunk": State((Resize,), lambda m: _grows(m) and m.past.shrunk, floor=80),
+    "resize: grows again over units that were set": State((Resize,), _regrows, floor=50),
     "resize: grows over the backing": State(
-        (Resize,), lambda m: _grows(m) and m.before.size < m.below, floor=30
+        (Resize,), lambda m: _grows(m) and m.before.size < m.below, floor=40
     ),
     "resize: shrinks to less than the backing": State(
-        (Resize,), lambda m: _shrinks(m) and m.operation.size < m.below < m.before.size, floor=15
+        (Resize,), lambda m: _shrinks(m) and m.operation.size < m.below < m.before.size, floor=17
     ),
     "resize: to nothing": State((Resize,), lambda m: _shrinks(m) and m.operation.size == 0, floor=30),
     "resize: from nothing": State((Resize,), lambda m: _grows(m) and m.before.size == 0, floor=20),
@@ -269,14 +269,14 @@ _OF_RESIZES: dict[str, State] = {
         (Resize,), lambda m: m.done and m.operation.size == m.before.size, floor=90
     ),
     "resize: refused as the size is odd": State(
-        (Resize,), lambda m: m.refused and m.operation.size % SECTOR_SIZE > 0, revisions=_SECTORS, floor=50
+        (Resize,), lambda m: m.refused and m.operation.size % SECTOR_SIZE > 0, revisions=_SECTORS, floor=40
     ),
     "resize: refused as it is open for reading": State(
-        (Resize,), lambda m: m.refused and not m.before.writable, floor=14
+        (Resize,), lambda m: m.refused and not m.before.writable, floor=10
     ),
-    "resize: failed": State((Resize,), lambda m: m.failed and m.result.struck, floor=13),
+    "resize: failed": State((Resize,), lambda m: m.failed and m.result.struck, floor=10),
     "resize: failed, and is done": State(
-        (Resize,), lambda m: m.failed and m.session.oracle.size != m.before.size
+        (Resize,), lambda m: m.failed and m.session.oracle.size != m.before.size, floor=0.6
     ),
 }
 
@@ -288,19 +288,19 @@ def _went(moment: Moment) -> bool:
 
 
 _OF_STREAMS: dict[str, State] = {
-    "stream: to the end": State((Stream,), lambda m: _went(m) and m.all_set, floor=14),
+    "stream: to the end": State((Stream,), lambda m: _went(m) and m.all_set, floor=9),
     "stream: around units that were set": State(
-        (Stream,), lambda m: _went(m) and m.all_set and m.before.units != frozenset(), floor=9
+        (Stream,), lambda m: _went(m) and m.all_set and m.before.units != frozenset(), floor=5
     ),
     "stream: of nothing": State((Stream,), lambda m: m.done and m.all_were_set, floor=150),
     "stream: stopped at once": State(
-        (Stream,), lambda m: _went(m) and m.before.units == m.session.oracle.must_be_set, floor=4
+        (Stream,), lambda m: _went(m) and m.before.units == m.session.oracle.must_be_set, floor=13
     ),
     "stream: stopped on the way": State(
         (Stream,), lambda m: m.done and not m.all_set and m.before.units != m.session.oracle.must_be_set
     ),
     "stream: completes one that was stopped": State(
-        (Stream,), lambda m: m.done and m.all_set and m.past.stopped, floor=4
+        (Stream,), lambda m: m.done and m.all_set and m.past.stopped, floor=8
     ),
     "stream: completes one that failed": State(
         (Stream,), lambda m: m.done and m.all_set and m.past.stream_failed, floor=3
@@ -308,7 +308,7 @@ _OF_STREAMS: dict[str, State] = {
     "stream: over zeros below": State(
         (Stream,),
         lambda m: m.done and m.all_set and m.below >= 32768 and 24576 // m.unit not in m.before.units,
-        floor=10,
+        floor=9,
     ),
     "stream: beyond the backing": State(
         (Stream,),
@@ -318,10 +318,10 @@ _OF_STREAMS: dict[str, State] = {
             and 0 < m.below < m.before.size
             and (m.before.size - 1) // m.unit not in m.before.units
         ),
-        floor=3,
+        floor=2,
     ),
     "stream: failed": State((Stream,), lambda m: m.failed and m.result.struck, floor=3),
-    "stream: refused as it is open for reading": State((Stream,), lambda m: m.refused, floor=6),
+    "stream: refused as it is open for reading": State((Stream,), lambda m: m.refused, floor=5),
 }
 
 # --- two requests at once
@@ -349,13 +349,13 @@ def _with(kind: type[Operation]) -> Callable[[Moment], bool]:
 
 
 _OF_RACES: dict[str, State] = {
-    "race: two writes to one clear unit": State((Race,), lambda m: _common(m) != set(), floor=2),
+    "race: two writes to one clear unit": State((Race,), lambda m: _common(m) != set(), floor=3),
     "race: two writes to one byte of the bitmap": State((Race,), _bytes_meet, floor=3),
-    "race: the second waits": State((Race,), lambda m: m.done and m.session.waited, floor=12),
-    "race: with a read": State((Race,), _with(Read), floor=20),
-    "race: with a flush": State((Race,), _with(Flush), floor=20),
-    "race: with a stream": State((Race,), _with(Stream), floor=70),
-    "race: failed": State((Race,), lambda m: m.failed and m.result.struck, floor=5),
+    "race: the second waits": State((Race,), lambda m: m.done and m.session.waited, floor=15),
+    "race: with a read": State((Race,), _with(Read), floor=30),
+    "race: with a flush": State((Race,), _with(Flush), floor=30),
+    "race: with a stream": State((Race,), _with(Stream), floor=80),
+    "race: failed": State((Race,), lambda m: m.failed and m.result.struck, floor=4),
 }
 
 STATES = _OF_WRITES | _OF_FLUSHES | _OF_RESIZES | _OF_STREAMS | _OF_RACES
@@ -379,15 +379,15 @@ def _below(session: Session) -> int:
 ODD = "disk: refused as its size is odd"
 
 BEGINNINGS: dict[str, Beginning] = {
-    "disk: of no bytes": Beginning(lambda s: s.oracle.size == 0, floor=3),
+    "disk: of no bytes": Beginning(lambda s: s.oracle.size == 0),
     "disk: with more than a page of bits": Beginning(lambda s: s.oracle.size > _PAGE * s.oracle.unit_size),
     "disk: with a short last unit": Beginning(
         lambda s: s.oracle.size % s.oracle.unit_size > 0, revisions=_CLUSTERS, floor=30
     ),
     "disk: without a backing": Beginning(lambda s: s.disk.backing is None, floor=11),
-    "disk: over nothing": Beginning(lambda s: _below(s) == 0, floor=6),
-    "disk: over a shorter backing": Beginning(lambda s: 0 < _below(s) < s.oracle.size, floor=13),
+    "disk: over nothing": Beginning(lambda s: _below(s) == 0, floor=5),
+    "disk: over a shorter backing": Beginning(lambda s: 0 < _below(s) < s.oracle.size, floor=14),
     "disk: over a backing as long": Beginning(lambda s: _below(s) == s.oracle.size > 0, floor=4),
-    "disk: over a longer backing": Beginning(lambda s: _below(s) > s.oracle.size, floor=6),
+    "disk: over a longer backing": Beginning(lambda s: _below(s) > s.oracle.size, floor=7),
     ODD: Beginning(lambda _: False, revisions=_SECTORS, floor=2),
 }
