@@ -208,11 +208,13 @@ def extents_count_zeros_as_below(patch):
 # --- flushes
 
 
-@planted("DYN-002", "DYN-005", "DYN-011", longest=2)
+@planted("DYN-001", "DYN-002", "DYN-003", "DYN-005", "DYN-011", longest=2)
 def flush_writes_no_bits(patch):
     @wrap(patch, bitmap.Bitmap, "write_back")
     def write_back(_real, self):
         self._barrier()
+        for page in self.pages.values():
+            page.dirty = False
         return False
 
 

@@ -13,6 +13,8 @@ __all__ = ["Endless", "Patience"]
 
 # Seconds; nothing that works comes near it.
 _LIMIT = 60.0
+# Then it rings each so many seconds: what it raises in a callback of the interpreter is lost.
+_AGAIN = 1.0
 
 
 class Endless(BaseException):
@@ -31,7 +33,7 @@ class Patience:
         self._on = current_thread() is main_thread()
         if self._on:
             self._handler = signal.signal(signal.SIGALRM, _ring)
-            self._before = signal.setitimer(signal.ITIMER_REAL, _LIMIT)
+            self._before = signal.setitimer(signal.ITIMER_REAL, _LIMIT, _AGAIN)
 
     def __exit__(self, *_: object) -> None:
         if self._on:
