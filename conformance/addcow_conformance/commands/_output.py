@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from addcow_conformance import _terminal
 from addcow_spec import __version__
@@ -13,13 +15,41 @@ from addcow_spec.rules import catalogue
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from addcow_spec.errors import AdapterError
 
-__all__ = ["TOOL", "emit", "error_line", "last_words", "one_line", "schema", "title", "tool", "trouble_lines"]
+__all__ = [
+    "TOOL",
+    "answer_options",
+    "emit",
+    "error_line",
+    "last_words",
+    "one_line",
+    "schema",
+    "title",
+    "tool",
+    "trouble_lines",
+]
 
 TOOL = "addcow-conformance"
+
+_Command = TypeVar("_Command", bound="Callable[..., Any] | click.Command")
+
+
+def answer_options(command: _Command) -> _Command:
+    """Add --output and --schema to a command."""
+    schema_option = click.option(
+        "--schema", "show_schema", is_flag=True, help="Print the JSON Schema of --output json, and exit."
+    )
+    output_option = click.option(
+        "--output",
+        type=click.Choice(["human", "json"]),
+        default="human",
+        show_default=True,
+        help="Format of the answer.",
+    )
+    return output_option(schema_option(command))
 
 
 def one_line(text: str) -> str:

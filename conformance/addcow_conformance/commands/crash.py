@@ -12,7 +12,7 @@ from addcow_conformance._signals import SIGNALS, Interrupted
 from addcow_conformance._terminal import Progress
 from addcow_conformance.commands import _crash_report as report
 from addcow_conformance.commands._failure import DONE, INTERNAL, VIOLATED, Failure
-from addcow_conformance.commands._output import emit, error_line, schema
+from addcow_conformance.commands._output import answer_options, emit, error_line, schema
 from addcow_conformance.commands._target import check_in_process, elsewhere, loaded, target_option
 from addcow_conformance.powerloss import FAMILIES, Effort, Family, Summary, explore
 from addcow_spec.model import Revision
@@ -126,18 +126,9 @@ class _Request(NamedTuple):
     help="Keep the programs that break a rule in DIR, for addcow-conformance replay.",
 )
 @click.option("--list", "listing", is_flag=True, help="List families, disks and operations, and exit.")
-@click.option(
-    "--output",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    help="Format of the answer.",
-)
+@answer_options
 @click.option(
     "-o", "file", metavar="FILE", type=click.Path(path_type=bytes), help="Write the answer to FILE."
-)
-@click.option(
-    "--schema", "show_schema", is_flag=True, help="Print the JSON Schema of --output json, and exit."
 )
 @click.option(
     "-q", "--quiet", is_flag=True, help="Say nothing where no rule is broken, and show no progress."

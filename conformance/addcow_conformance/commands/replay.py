@@ -22,7 +22,7 @@ from addcow_conformance.commands._failure import (
     USAGE,
     VIOLATED,
 )
-from addcow_conformance.commands._output import TOOL, emit, last_words, one_line, schema
+from addcow_conformance.commands._output import TOOL, answer_options, emit, last_words, one_line, schema
 from addcow_conformance.commands._run_program import Outcome, Run, run_program
 from addcow_conformance.commands._target import adapter_options, elsewhere, ended, loaded, target_option
 from addcow_conformance.programs import LARGEST_FILE, load_program
@@ -86,16 +86,7 @@ _STATUS = {
 @click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=bytes, allow_dash=True))
 @target_option
 @adapter_options
-@click.option(
-    "--output",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    help="Format of the answer.",
-)
-@click.option(
-    "--schema", "show_schema", is_flag=True, help="Print the JSON Schema of --output json, and exit."
-)
+@answer_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of programs that break no rule.")
 def command(
     *,

@@ -10,6 +10,7 @@ import click
 from addcow_conformance.commands._failure import DONE, UNAVAILABLE, VIOLATED
 from addcow_conformance.commands._output import (
     TOOL,
+    answer_options,
     emit,
     error_line,
     last_words,
@@ -71,16 +72,7 @@ _VERDICT = {
     help="Revision of the format.",
 )
 @adapter_options
-@click.option(
-    "--output",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    help="Format of the answer.",
-)
-@click.option(
-    "--schema", "show_schema", is_flag=True, help="Print the JSON Schema of --output json, and exit."
-)
+@answer_options
 def command(
     *, target: str | None, revision: str, timeout: float, validate: bool, output: str, show_schema: bool
 ) -> int:
