@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from addcow_ref.storage import Storage
     from addcow_spec.model import Revision
@@ -35,6 +35,10 @@ __all__ = [
 REFERENCE = "python:addcow_ref"
 # Seconds that an answer of another process may take.
 TIMEOUT = 30.0
+
+# What loads the targets of each scheme. By their names, as adapters know targets and not the other way round.
+_ADAPTERS = {scheme: f"addcow_conformance.adapters.{scheme}" for scheme in ("stdio", "nbd", "qemu", "cli")}
+_WANTED = "python:MODULE, python:MODULE:ATTRIBUTE, stdio:COMMAND, nbd:COMMAND, qemu:COMMANDS or cli:COMMANDS"
 
 # What a module can do, as it works in this process: all that there is.
 _REQUESTS = ("create", "write", "zeroes", "extents", "resize", "stream", "info", "fua", "parallel")
@@ -144,27 +148,27 @@ def is_external(target: Target) -> bool:
     return "storage" not in abilities_of(target)
 
 
-def load_target(name: str, *, timeout: float = TIMEOUT, validate: bool = False) -> Target:
-    """The implementation of a name: ``python:MODULE``, ``python:MODULE:ATTRIBUTE`` or ``stdio:COMMAND``.
+def load_target(
+    name: str, *, timeout: float = TIMEOUT, validate: bool = False, under: Sequence[str] = ()
+) -> Target:
+    """The implementation of a name: ``python:MODULE``, ``python:MODULE:ATTRIBUTE``, or that of an adapter.
 
     Args:
         name: the name.
         timeout: seconds that an answer of another process may take.
         validate: whether to hold every message of a protocol against its JSON Schema.
+        under: the words of a command that runs the program of an adapter, such as those of strace.
 
     Raises:
         UsageError: there is none of that name, or it is none.
         AdapterError: it is a program that cannot be started, or does not speak the protocol.
     """
     scheme, colon, rest = name.partition(":")
-    if colon and scheme == "stdio":
-        # By its name, as adapters know targets and not the other way round.
-        adapter: Any = import_module("addcow_conformance.adapters.stdio")
-        return cast("Target", adapter.load(rest, timeout=timeout, validate=validate))
+    if colon and scheme in _ADAPTERS:
+        adapter: Any = import_module(_ADAPTERS[scheme])
+        return cast("Target", adapter.load(rest, timeout=timeout, validate=validate, under=under))
     if scheme != "python" or not colon or rest.startswith("."):
-        raise UsageError(
-            f"target {name!a}: python:MODULE, python:MODULE:ATTRIBUTE or stdio:COMMAND is wanted"
-        )
+        raise UsageError(f"target {name!a}: {_WANTED} is wanted")
     return _load_module(name, rest)
 
 

@@ -67,13 +67,14 @@ class About(NamedTuple):
     capabilities: tuple[str, ...]
 
 
-def load(command: str, *, timeout: float, validate: bool) -> StdioTarget:
+def load(command: str, *, timeout: float, validate: bool, under: Sequence[str] = ()) -> StdioTarget:
     """The target of ``stdio:COMMAND``; the program is started, and has said who it is.
 
     Args:
         command: the command, in words as a shell has them.
         timeout: seconds that an answer may take.
         validate: whether to hold every message against the JSON Schema.
+        under: the words of a command that runs it.
 
     Raises:
         UsageError: it is no command, or ``validate`` lacks jsonschema.
@@ -85,7 +86,7 @@ def load(command: str, *, timeout: float, validate: bool) -> StdioTarget:
         raise UsageError(f"the command of the target: {error}") from error
     if not words or not words[0]:
         raise UsageError("stdio: wants a command")
-    return StdioTarget(words, timeout=timeout, validate=validate)
+    return StdioTarget([*under, *words], timeout=timeout, validate=validate)
 
 
 class StdioTarget:

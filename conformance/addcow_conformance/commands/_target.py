@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _MODULE = "python:"
-_SCHEMES = (_MODULE, "stdio:")
+_SCHEMES = (_MODULE, "stdio:", "nbd:", "qemu:", "cli:")
 # What an operation may take at all leaves room for an answer that comes at the last moment.
 _LONGEST_TIMEOUT = 50.0
 
@@ -54,7 +54,7 @@ def target_option(command: _Command) -> _Command:
         shell_complete=_known,
         help="The implementation: python:MODULE or python:MODULE:NAME, with create_image() and open_image() "
         "as addcow_ref has. Modules of the working directory are found. Where it says so below, "
-        "stdio:COMMAND, too: a program that speaks the protocol of conformance/PROTOCOL.md.",
+        "a program behind stdio:, nbd:, qemu: or cli:, too; see conformance/README.md.",
     )(command)
 
 
@@ -66,7 +66,7 @@ def adapter_options(command: _Command) -> _Command:
         type=click.FloatRange(0, _LONGEST_TIMEOUT, min_open=True),
         default=TIMEOUT,
         show_default=True,
-        help="Seconds that an answer of stdio:COMMAND may take.",
+        help="Seconds that an answer of a program may take.",
     )
     validate = click.option(
         "--validate-protocol",
@@ -96,7 +96,7 @@ def check_name(name: str) -> None:
         UsageError: it is none.
     """
     if not name.startswith(_SCHEMES) or name in _SCHEMES:
-        wanted = "python:MODULE, python:MODULE:NAME or stdio:COMMAND"
+        wanted = "python:MODULE, python:MODULE:NAME or one of " + ", ".join(_SCHEMES[1:])
         raise UsageError(f"{one_line(name)!r} is no target: {wanted} is wanted")
 
 
