@@ -14,7 +14,7 @@ class Outcome(StrEnum):
     """What became of a case.
 
     ``error`` is a fault of the adapter, or of the suite; ``unsupported`` says that the target has no such
-    thing, and ``skip`` that the user wanted it left out, or that the choice which the case is about was not made.
+    thing, and ``skip`` that it was left out: the user wanted so, or the case does not arise.
     """
 
     PASS = "pass"  # noqa: S105 - no password
