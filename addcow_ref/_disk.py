@@ -29,6 +29,7 @@ succeeds proves nothing. After one, the disk refuses to write and to flush until
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import cached_property
 from threading import Lock, local
 from typing import TYPE_CHECKING
 
@@ -49,10 +50,14 @@ _CLOSED = -1
 
 
 class _Scratch(local):
-    """Room for a unit that is completed, for each thread: asking for it anew takes longer than filling it."""
+    """Room for a unit that is completed, for each thread: asking for it anew takes longer than filling it.
 
-    def __init__(self) -> None:
-        self.unit = memoryview(bytearray(CLUSTER_SIZE))
+    Many images are opened that complete none.
+    """
+
+    @cached_property
+    def unit(self) -> memoryview:
+        return memoryview(bytearray(CLUSTER_SIZE))
 
 
 class Disk:

@@ -76,7 +76,7 @@ def versions(data: bytes) -> tuple[int, int]:
 def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str) -> dict[str, Any]:
     """Parse a layout from ``data``, which starts at the layout's own start in the file."""
     try:
-        found: dict[str, Any] = layout.struct.parse(data)
+        return layout.parse(data)
     except ConstructError as error:
         path = (error.path or "").removeprefix("(parsing)").removeprefix(" -> ").replace(" -> ", ".")
         field = layout.field(path)
@@ -86,7 +86,6 @@ def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str) -
         problem = f"the data ends at byte {ends}" if span.end > ends else "not what the format requires"
         message = f"{layout.name}.{path} at byte {span.offset}: {problem}"
         raise MalformedImage(message, rule=rule, span=span, field=path) from error
-    return found
 
 
 def parse_header(data: bytes, revision: Revision) -> Header:
@@ -219,8 +218,7 @@ def parse_feature_names(data: bytes) -> tuple[FeatureName, ...]:
     """The entries of a feature name table; trailing bytes that make no whole entry are ignored."""
     size = QCOW2_FEATURE_NAME.end
     starts = range(0, len(data) - len(data) % size, size)
-    found = (QCOW2_FEATURE_NAME.struct.parse(data[start : start + size]) for start in starts)
-    return tuple(FeatureName(entry.kind, entry.bit, entry.raw_name) for entry in found)
+    return tuple(FeatureName(**QCOW2_FEATURE_NAME.parse(data[start : start + size])) for start in starts)
 
 
 def build_feature_names(names: tuple[FeatureName, ...]) -> bytes:

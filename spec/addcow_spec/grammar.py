@@ -10,6 +10,7 @@ This is the one module that imports construct.
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Literal, NamedTuple
 
 from construct import (
@@ -81,8 +82,17 @@ class Field(NamedTuple):
         """Byte order of an integer; None for bytes."""
         if self.kind in ("magic", "bytes"):
             return None
-        number = self.type.subcon if isinstance(self.type, Const) else self.type
-        return "le" if number.fmtstr.startswith("<") else "be"
+        return "le" if self._content.fmtstr.startswith("<") else "be"
+
+    @property
+    def code(self) -> str:
+        """What stands for it in a format of `struct`, without the byte order."""
+        content = self._content
+        return f"{self.size}s" if isinstance(content, Bytes) else str(content.fmtstr[1:])
+
+    @property
+    def _content(self) -> Any:  # noqa: ANN401 - construct has no types
+        return self.type.subcon if isinstance(self.type, Const) else self.type
 
 
 class Pointer(NamedTuple):
@@ -126,6 +136,25 @@ class Layout:
                 raise AssertionError(f"{name}.{field.name}: offset {field.offset}, fields end at {self.end}")
             self.end += field.size
         self.struct: Any = Struct(*(field.name / field.type for field in fields))
+        little = any(field.byte_order == "le" for field in fields)
+        codes = "".join(field.code for field in fields)
+        self._flat = struct.Struct(("<" if little else ">") + codes)
+        self._names = tuple(field.name for field in fields)
+        self._constants = {field.name: field.value for field in fields if field.value is not None}
+
+    def parse(self, data: bytes) -> dict[str, Any]:
+        """The fields of the layout that ``data`` starts with, by name.
+
+        Every opening passes here, and construct takes ten times as long. It is left to say what is wrong.
+
+        Raises:
+            ConstructError: a field is missing, or no constant; ``path`` says which.
+        """
+        if len(data) >= self._flat.size:
+            found = dict(zip(self._names, self._flat.unpack_from(data), strict=True))
+            if self._constants.items() <= found.items():
+                return found
+        return dict(self.struct.parse(data))
 
     def field(self, name: str) -> Field:
         """The field of that name; KeyError where there is none."""

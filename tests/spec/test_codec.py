@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from addcow_spec.codec import (
     HEADER_LENGTH,
+    LAYOUTS,
     build_feature_names,
     build_header,
     build_qcow2,
@@ -21,6 +22,14 @@ from addcow_spec.codec import (
     versions,
 )
 from addcow_spec.errors import MalformedImage
+from addcow_spec.grammar import (
+    QCOW2_FEATURE_NAME,
+    QCOW2_V2,
+    QCOW2_V3_FIELDS,
+    ConstructError,
+    Field,
+    Layout,
+)
 from addcow_spec.model import (
     ExtensionType,
     FeatureName,
@@ -119,6 +128,30 @@ def qcow2_refused(data: bytes, limit: int | None = None) -> MalformedImage:
     with pytest.raises(MalformedImage) as caught:
         parse_qcow2(data, limit=limit)
     return caught.value
+
+
+class TestLayouts:
+    @UNTIMED
+    @given(st.data(), st.sampled_from([*LAYOUTS.values(), QCOW2_V2, QCOW2_V3_FIELDS, QCOW2_FEATURE_NAME]))
+    def test_parse_finds_what_construct_finds(self, data: st.DataObject, layout: Layout) -> None:
+        sound = b"".join(_sound(field) for field in layout.fields)
+        sample = data.draw(mutated(sound, start=data.draw(st.sampled_from([0, 12]))))
+        sample = data.draw(st.sampled_from([sample, sample + b"more", sample[:-1], b""]))
+        assert _found(layout.parse, sample) == _found(layout.struct.parse, sample)
+
+
+def _found(parse: Callable[[bytes], dict[str, object]], data: bytes) -> object:
+    """The values of the fields, or the field at fault."""
+    try:
+        return {name: value for name, value in parse(data).items() if name != "_io"}
+    except ConstructError as error:
+        return type(error), error.path
+
+
+def _sound(field: Field) -> bytes:
+    if isinstance(field.value, int):
+        return field.value.to_bytes(field.size, "little" if field.byte_order == "le" else "big")
+    return field.value or bytes(field.size)
 
 
 class TestAddCow:
