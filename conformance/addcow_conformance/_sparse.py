@@ -1,4 +1,4 @@
-"""Bytes over other bytes: only what was written takes memory, so that a disk may have gigabytes."""
+"""Bytes over other bytes: only what is in use takes memory, so that a disk may have gigabytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseBytes", "over", "pieces"]
 
 _BLOCK = 64 << 10
-_ZEROS = bytes(_BLOCK)
+_ZEROS = memoryview(bytes(_BLOCK))
 
 
 def pieces(offset: int, length: int, grain: int) -> Iterator[tuple[int, int, int]]:
@@ -30,45 +30,50 @@ class SparseBytes:
 
     def __init__(self, below: bytes) -> None:
         self._below = below
-        self._blocks: dict[int, bytes] = {}
+        self._blocks: dict[int, bytearray] = {}
 
     def copy(self) -> Self:
         """Another row of the same bytes."""
         twin = copy(self)
-        twin._blocks = self._blocks.copy()  # noqa: SLF001 - of its own class
+        twin._blocks = {at: block[:] for at, block in self._blocks.items()}  # noqa: SLF001 - of its own class
         return twin
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range."""
-        return b"".join([self._block(at)[low:high] for at, low, high in pieces(offset, length, _BLOCK)])
+        return b"".join([self._view(at)[low:high] for at, low, high in pieces(offset, length, _BLOCK)])
 
     def shows(self, offset: int, data: bytes) -> bool:
         """Whether these are the bytes from an offset on; nothing is copied for it."""
-        return all(
-            data.startswith(self._block(at)[low:high], at * _BLOCK + low - offset)
-            for at, low, high in pieces(offset, len(data), _BLOCK)
-        )
+        for at, low, high in pieces(offset, len(data), _BLOCK):
+            if not data.startswith(self._view(at)[low:high], at * _BLOCK + low - offset):
+                return False
+        return True
 
     def write(self, offset: int, data: bytes) -> None:
         """Put bytes at an offset."""
+        view = memoryview(data)
         for at, low, high in pieces(offset, len(data), _BLOCK):
             start = at * _BLOCK + low - offset
-            self._blocks[at] = over(self._block(at), low, data[start : start + high - low])
+            self._block(at)[low:high] = view[start : start + high - low]
 
     def forget(self, offset: int) -> None:
         """Let everything from an offset on be again what is below."""
         block, rest = divmod(offset, _BLOCK)
-        kept = self._block(block)[:rest]
+        kept = self.read(offset - rest, rest)
         self._blocks = {at: data for at, data in self._blocks.items() if at < block}
-        self.write(block * _BLOCK, kept)
+        self.write(offset - rest, kept)
 
     def below(self, start: int, end: int) -> bytes:
         """What is below a range."""
         return self._below[start:end].ljust(max(end - start, 0), b"\0")
 
-    def _block(self, at: int) -> bytes:
+    def _block(self, at: int) -> bytearray:
         block = self._blocks.get(at)
         if block is None:
-            beyond = at * _BLOCK >= len(self._below)
-            block = _ZEROS if beyond else self.below(at * _BLOCK, (at + 1) * _BLOCK)
+            block = self._blocks[at] = bytearray(self.below(at * _BLOCK, (at + 1) * _BLOCK))
         return block
+
+    def _view(self, at: int) -> memoryview:
+        """A block to look at; where there are zeros alone, it takes no memory."""
+        beyond = at not in self._blocks and at * _BLOCK >= len(self._below)
+        return _ZEROS if beyond else memoryview(self._block(at))

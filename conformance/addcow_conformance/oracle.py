@@ -196,4 +196,4 @@ class Oracle:
 
 
 def _certain(value: bytes) -> Values:
-    return Values(frozenset({value}), frozenset({value}))
+    return Values(only := frozenset({value}), only)
