@@ -47,7 +47,7 @@ class _Plan:
         self.steps += 1
 
 
-def _run(plan: _Plan, using: settings) -> None:
+def _run(plan: _Plan, using: settings, first: int = 0) -> None:
     """Run a machine for as many examples as ``using`` says, in rounds.
 
     In a longer run hypothesis makes five of six examples by repeating parts of the one before. Every round
@@ -60,7 +60,7 @@ def _run(plan: _Plan, using: settings) -> None:
 
     for number in range(-(-using.max_examples // _ROUND)):
         # Hypothesis takes any callable that makes a machine, and says so; its type is narrower.
-        machine: Any = seed(number)(make) if using.derandomize else make
+        machine: Any = seed(first + number)(make) if using.derandomize else make
         run_state_machine_as_test(machine, settings=settings(using, max_examples=_ROUND))
 
 
@@ -71,6 +71,7 @@ def find(
     *,
     storage: StorageKind = StorageKind.MEMORY,
     reach: Reach | None = None,
+    first: int = 0,
 ) -> Program | None:
     """Look for a program that an implementation gets wrong, and shrink it.
 
@@ -80,6 +81,7 @@ def find(
         using: how much to try; None for the profile of hypothesis that is in force.
         storage: where the files lie.
         reach: counts the states that were reached.
+        first: seed of the first round of a run that is not left to chance.
 
     Returns:
         The shortest program that was found, with the rule that it breaks and what was seen in its note.
@@ -95,7 +97,7 @@ def find(
         phases=_PHASES,
     )
     try:
-        _run(plan, quiet)
+        _run(plan, quiet, first)
     except (Violation, Flaky):
         if plan.last is None:
             raise
