@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from addcow_ref._extents import below
 from addcow_ref._zero import HOLE_GRAIN, is_zero
 from addcow_spec.errors import UsageError
+from addcow_spec.geometry import ceil_div
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from addcow_ref._bitmap import Bitmap
     from addcow_ref._disk import Disk
+    from addcow_ref._layer import Extent
 
 __all__ = ["stream_disk"]
 
@@ -22,6 +24,8 @@ __all__ = ["stream_disk"]
 _PIECE = 1 << 20
 # Nothing is copied of a range that is known to be zeros below; its bits are set in pieces of this many bytes.
 _ZERO_PIECE = 1 << 30
+# Zeros that are fewer are copied with the data before them.
+_LONG = 64 << 10
 # Copied between two flushes: what a stream that is cut off loses at most.
 _FLUSH_EVERY = 64 << 20
 _NAP = 0.1
@@ -99,7 +103,6 @@ class _Stream:
     def _begin(self) -> None:
         self._bitmap = self._disk.bitmap
         self._units = self._disk.geometry.units
-        self._buffer = memoryview(bytearray(min(_PIECE, self._disk.size)))
         self._set = self._bitmap.count() if self._progress else 0
 
     def _next_piece(self, unit: int) -> _Piece | None:
@@ -110,13 +113,24 @@ class _Stream:
         return None
 
     def _cut(self, first: int, stop: int) -> _Piece:
+        """Units that are zeros below, or those before the next that are; no more than are done in one go."""
         size, end = self._disk.unit_size, self._disk.size
-        start = first * size
-        extent = next(below(self._disk, start, min(stop * size, end, start + _ZERO_PIECE)))
-        whole = (extent.start + extent.length) // size
-        if extent.zero and whole > first:
-            return _Piece(first, whole, zero=True)
-        return _Piece(first, min(stop, first + _PIECE // size), zero=False)
+        start, limit = first * size, min(stop, first + _PIECE // size)
+        for extent in below(self._disk, start, min(stop * size, end, start + _ZERO_PIECE)):
+            zeros = self._zeros(extent)
+            if zeros and zeros.start == first:
+                return _Piece(first, zeros.stop, zero=True)
+            if zeros and extent.length >= _LONG:
+                return _Piece(first, min(zeros.start, limit), zero=False)
+            if extent.start + extent.length >= limit * size:
+                break
+        return _Piece(first, limit, zero=False)
+
+    def _zeros(self, extent: Extent) -> range:
+        """The units that lie in an extent of zeros; the disk's last one may be short."""
+        size, end = self._disk.unit_size, extent.start + extent.length
+        stop = ceil_div(end, size) if end == self._disk.size else end // size
+        return range(ceil_div(extent.start, size), stop) if extent.zero else range(0)
 
     def _copy(self, piece: _Piece) -> None:
         disk = self._disk
@@ -129,9 +143,14 @@ class _Stream:
                 if piece.zero:
                     disk.store_zeroes(start, end - start)
                 else:
-                    self._copy_data(start, self._buffer[: end - start])
+                    self._copy_data(start, self._room(end - start))
                 disk.bitmap.set(first, stop)
                 self._set += stop - first
+
+    def _room(self, length: int) -> memoryview:
+        if length > len(self._buffer):
+            self._buffer = memoryview(bytearray(length))
+        return self._buffer[:length]
 
     def _copy_data(self, start: int, view: memoryview) -> None:
         """Copy from below what is not all zeros; of that, no data is written."""

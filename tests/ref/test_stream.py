@@ -114,6 +114,22 @@ def test_old_bytes_under_clear_zero_units_are_hidden(scene, revision, base):
     check(scene, below(base, size))
 
 
+@pytest.mark.parametrize("long", [512, 2 * CLUSTER, 1 << 30])
+def test_holes_of_any_length_between_data(scene, revision, long, monkeypatch):
+    """Wherever a piece ends, at a hole or beyond it, the disk is the same; its last unit may be short."""
+    monkeypatch.setattr(_stream, "_LONG", long)
+    base = bytearray(19 * CLUSTER)
+    scene.create(20 * CLUSTER + 512, b"", revision=revision)
+    with closing(scene.storage()) as add_cow, closing(add_cow.open(b"base", writable=True)) as file:
+        file.truncate(len(base))
+        for at, length in ((0, 100), (CLUSTER - 9, 9), (4 * CLUSTER + 5000, CLUSTER), (9 * CLUSTER, 1)):
+            base[at : at + length] = content(length, 3)
+            file.write(at, base[at : at + length])
+    with scene.open() as image:
+        assert image.stream()
+    check(scene, bytes(base).ljust(20 * CLUSTER + 512, b"\0"))
+
+
 # -- stop, go on, tell
 
 
