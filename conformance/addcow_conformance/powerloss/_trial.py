@@ -30,7 +30,7 @@ from addcow_conformance.programs import (
 from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from addcow_conformance.targets import Target
     from addcow_ref.testing import Event
@@ -130,6 +130,7 @@ class Trial:
 
     Attributes:
         tally: what was looked at so far.
+        windows: the pieces of a large disk that matter.
     """
 
     def __init__(self, disk: Disk, target: Target, effort: Effort, operations: Sequence[Operation]) -> None:
@@ -137,7 +138,7 @@ class Trial:
         self._disk = disk
         self._target = target
         self._effort = effort
-        self._windows = _windows(disk, operations)
+        self.windows = _windows(disk, operations)
         self._judge: Judge | None = None
 
     def run(self, operations: tuple[Operation, ...]) -> Found | None:
@@ -150,10 +151,10 @@ class Trial:
         try:
             recording = _Recording(self._disk, self._target)
         except Violation as violation:
-            return self._found(violation, ())
+            return self.found(violation, ())
         with recording.session:
             if not operations:
-                moment = before_creation(recording.session.oracle, self._windows)
+                moment = before_creation(recording.session.oracle, self.windows)
                 return self._cut(recording, 0, moment, ())
             try:
                 start, meanwhile, before = self._advance(recording, operations)
@@ -161,7 +162,7 @@ class Trial:
                     return None
                 return self._cut(recording, start, meanwhile, operations)
             except Violation as violation:
-                return self._found(violation, operations)
+                return self.found(violation, operations)
 
     def replay(self, operations: tuple[Operation, ...], power_loss: PowerLoss) -> Found | None:
         """Run the operations, and judge one state of one moment; see `rerun`.
@@ -172,16 +173,16 @@ class Trial:
         try:
             recording = _Recording(self._disk, self._target)
         except Violation as violation:
-            return self._found(violation, ())
+            return self.found(violation, ())
         with recording.session:
-            moment = before_creation(recording.session.oracle, self._windows)
+            moment = before_creation(recording.session.oracle, self.windows)
             for number in range(1, len(operations) + 1):
                 if power_loss.after < len(recording.log):
                     break
                 try:
                     _, moment, _ = self._advance(recording, operations[number - 1 : number])
                 except Violation as violation:
-                    return self._found(violation, operations[:number])
+                    return self.found(violation, operations[:number])
             if power_loss.after > len(recording.log):
                 raise UsageError(f"power loss: there are {len(recording.log)} events")
             if power_loss.after == len(recording.log):
@@ -191,7 +192,7 @@ class Trial:
             judge = Judge(self._disk, self._target, recording.session.backing.files)
             wrong = judge.judge(history, moment, history.chosen(power_loss))
             order = history.tell(power_loss)
-            return self._found(wrong, operations, power_loss, order) if wrong else None
+            return self.found(wrong, operations, power_loss, order) if wrong else None
 
     def _advance(
         self, recording: _Recording, operations: tuple[Operation, ...]
@@ -206,10 +207,10 @@ class Trial:
             session.step(operation)
         start, before, now = len(recording.log), session.oracle.copy(), self._now(recording)
         session.step(operations[-1])
-        return start, during(session, before, operations[-1], self._windows), now
+        return start, during(session, before, operations[-1], self.windows), now
 
     def _now(self, recording: _Recording) -> Moment:
-        return settled(recording.session.oracle, self._windows)
+        return settled(recording.session.oracle, self.windows)
 
     def _cut(
         self, recording: _Recording, start: int, meanwhile: Moment, operations: tuple[Operation, ...]
@@ -234,8 +235,30 @@ class Trial:
         seen: set[tuple[int, ...]],
         random: Random,
     ) -> Found | None:
-        history, effort = recording.history, self._effort
         backing = recording.session.backing.files
+        return self.look(recording.history, backing, moment, operations, seen=seen, random=random)
+
+    def look(
+        self,
+        history: History,
+        backing: Mapping[bytes, bytes],
+        moment: Moment,
+        operations: tuple[Operation, ...],
+        *,
+        seen: set[tuple[int, ...]],
+        random: Random,
+    ) -> Found | None:
+        """Judge what a loss of power may leave at one moment; the first violation.
+
+        Args:
+            history: the files and events until then.
+            backing: the files below, by name.
+            moment: what may be found.
+            operations: what was done.
+            seen: keys of the files that were judged for such a moment before; takes those that are.
+            random: draws states where there are too many.
+        """
+        effort = self._effort
         self._judge = self._judge or Judge(self._disk, self._target, backing)
         judge = partial(self._judge.judge, history, moment)
         states = distinct = 0
@@ -250,19 +273,20 @@ class Trial:
             violation = judge(state)
             if violation:
                 least, violation = smallest(history, state, violation, judge)
-                found = self._found(violation, operations, least.choice, history.tell(least.choice))
+                found = self.found(violation, operations, least.choice, history.tell(least.choice))
                 break
         exhausted = history.total() <= effort.bound
         self.tally = self.tally.plus(Tally(0, 1, int(exhausted), states, distinct))
         return found
 
-    def _found(
+    def found(
         self,
         violation: Violation,
         operations: tuple[Operation, ...],
         power_loss: PowerLoss | None = None,
         order: tuple[str, ...] = (),
     ) -> Found:
+        """A violation, with what was done and lost."""
         program = Program(
             self._disk, operations, power_loss=power_loss, rule=violation.rule, note=violation.detail
         )
