@@ -13,10 +13,11 @@ import signal
 import subprocess
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING
 
+from addcow_conformance.adapters._descendants import all_ended, descendants
 from addcow_conformance.protocol import LONGEST_LINE
 from addcow_spec.errors import CannotStart
 from addcow_spec.text import printable
@@ -44,6 +45,7 @@ class Process:
         command: its words.
         heard: given each line of standard output, in a thread of its own; and None, once, at the end. Of a
             line that is too long as much as shows that it is.
+        directory: its working directory; None for that of this process.
 
     Attributes:
         sanitizer: the first line of a sanitizer's report, fit to be shown; empty without one.
@@ -52,7 +54,12 @@ class Process:
         CannotStart: there is no such program.
     """
 
-    def __init__(self, command: Sequence[str], heard: Callable[[bytes | None], None]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        heard: Callable[[bytes | None], None],
+        directory: str | bytes | None = None,
+    ) -> None:
         self.sanitizer = ""
         self._said: deque[bytes] = deque(maxlen=_LINES)
         self._status: int | None = None
@@ -63,6 +70,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                cwd=directory,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
@@ -117,8 +125,8 @@ class Process:
                     return False
         return True
 
-    def _ended(self) -> bool:
-        """Whether the leader has ended; it is not reaped."""
+    def has_ended(self) -> bool:
+        """Whether the leader has ended; it need not have been reaped."""
         if self._status is not None:
             return True
         found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -126,7 +134,7 @@ class Process:
 
     def _ends_within(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
-        while not self._ended():
+        while not self.has_ended():
             if time.monotonic() >= until:
                 return False
             time.sleep(_LOOK)
@@ -138,11 +146,43 @@ class Process:
                 os.killpg(self._process.pid, number)
 
     def kill(self) -> str:
-        """SIGKILL to all of its group; how it ended, in words, if it had ended before."""
-        before = self._ended()
-        self._signal(signal.SIGKILL)
-        status = self._reap()
-        return _how(status) if before else ""
+        """SIGKILL to all of its group; how it ended, in words, if it had ended before.
+
+        What the group had open is closed on return.
+        """
+        before = self.has_ended()
+        self._kill_group()
+        return self.how if before else ""
+
+    def _kill_group(self) -> None:
+        with descendants(self._process.pid) if self._status is None else nullcontext(()) as below:
+            self._signal(signal.SIGKILL)
+            self._reap()
+            all_ended(below, _LAST_WORDS)
+
+    def terminate(self, seconds: float) -> bool:
+        """SIGTERM to all of its group, and SIGKILL to who goes on after that; whether nobody did.
+
+        Args:
+            seconds: how long to wait between the two, 0 or more.
+        """
+        until = time.monotonic() + seconds
+        with descendants(self._process.pid) if self._status is None else nullcontext(()) as below:
+            self._signal(signal.SIGTERM)
+            ended = self._ends_within(seconds) and all_ended(below, max(until - time.monotonic(), 0))
+            self._kill_group()
+        return ended
+
+    @property
+    def status(self) -> int:
+        """The exit status of one that has been ended; below 0, the signal."""
+        assert self._status is not None  # noqa: S101 - it has been reaped
+        return self._status
+
+    @property
+    def how(self) -> str:
+        """How one that has been ended has ended, in words."""
+        return _how(self.status)
 
     def end(self) -> str:
         """End it as the protocol has it, by the end of its input; what was wrong with that, in words.
@@ -156,9 +196,8 @@ class Process:
             self._signal(signal.SIGTERM)
             if not self._ends_within(_GRACE):
                 wrong += ", and after SIGTERM"
-        self._signal(signal.SIGKILL)
-        status = self._reap()
-        return wrong or (_how(status) if status else "")
+        self._kill_group()
+        return wrong or (self.how if self.status else "")
 
     def ended(self) -> str:
         """How it ended, in words; empty if it runs on. Its output ends before it does, so it has a moment."""
@@ -168,14 +207,13 @@ class Process:
         with self._writing, suppress(OSError):
             self._input.close()
 
-    def _reap(self) -> int:
+    def _reap(self) -> None:
         if self._status is None:
             self._status = self._process.wait()
             self._close_input()
             for reader in self._readers:
                 # What has left the group may hold the pipes open; it is not waited for.
                 reader.join(_LAST_WORDS)
-        return self._status
 
 
 def _how(status: int) -> str:

@@ -7,35 +7,73 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Transcript"]
+__all__ = ["HereDocument", "Transcript"]
+
+
+class HereDocument:
+    """A command of a script, and what it reads from its standard input; its lines come one by one.
+
+    Args:
+        command: the command, as a shell has it.
+        lines: the first lines; none of them is ``EOF``.
+
+    Attributes:
+        killed: whether the command gets SIGKILL when it has read everything, and not the end of its input.
+    """
+
+    def __init__(self, command: str, lines: Iterable[str] = ()) -> None:
+        self._command = command
+        self._lines = list(lines)
+        self.killed = False
+
+    def add(self, line: str) -> None:
+        """Add a line of its input."""
+        self._lines.append(line)
+
+    def __str__(self) -> str:
+        body = "\n".join([*self._lines, "EOF"])
+        if self.killed:  # `$!` is the last process of the pipe
+            return f"(cat; sleep 2) <<'EOF' | {self._command} &\n{body}\nsleep 1; kill -KILL $!; wait"
+        return f"{self._command} <<'EOF'\n{body}"
 
 
 class Transcript:
     """Lines of a POSIX shell script, in the order in which things were done.
 
-    Adapters add lines as they do what the lines say. Whoever wants a script starts it anew beforehand.
+    Adapters add lines as they do what the lines say. Nothing is kept before the first `start`: a target may
+    live long, and few want a script of it.
     """
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._prologue: Callable[[], Iterable[str]] = tuple
+        self._pieces: list[str | HereDocument] = []
+        self._prologue: Callable[[], Iterable[str]] | None = None
 
     def start(self, prologue: Callable[[], Iterable[str]] = tuple) -> None:
-        """Forget what was done.
+        """Forget what was done, and keep what is done from now on.
 
         Args:
             prologue: the lines that go before the first one, such as those that make the files; it is called
                 when the first line is added, before that is done.
         """
-        self._lines, self._prologue = [], prologue
+        self._pieces, self._prologue = [], prologue
 
-    def add(self, line: str) -> None:
-        """Add what is about to be done; it may span lines, as a here-document does."""
-        if not self._lines:
-            self._lines.extend(self._prologue())
-        self._lines.append(line)
+    @property
+    def kept(self) -> bool:
+        """Whether lines are kept."""
+        return self._prologue is not None
+
+    def add(self, piece: str | HereDocument) -> None:
+        """Add what is about to be done; it may span lines, and a here-document may grow later."""
+        if self._prologue is None:
+            return
+        if not self._pieces:
+            self._pieces.extend(self._prologue())
+        self._pieces.append(piece)
+
+    def __contains__(self, piece: object) -> bool:
+        return any(piece is held for held in self._pieces)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """What was done so far."""
-        return tuple(self._lines)
+        return tuple(map(str, self._pieces))

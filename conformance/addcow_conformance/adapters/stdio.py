@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from addcow_conformance.adapters._image import StdioImage
 from addcow_conformance.adapters._link import Link
 from addcow_conformance.adapters._make import make_image
-from addcow_conformance.protocol import VERSION, Message, Validator
+from addcow_conformance.adapters._transcript import HereDocument, Transcript
+from addcow_conformance.protocol import VERSION, Message, Validator, encode_line
 from addcow_spec.errors import (
     AdapterError,
     AddCowError,
@@ -102,6 +103,7 @@ class StdioTarget:
     Attributes:
         about: what the program says of itself.
         abilities: its capabilities; see `targets.abilities_of`.
+        transcript: what was done to it.
 
     Raises:
         AdapterError: the program cannot be started, or does not speak the protocol.
@@ -115,6 +117,8 @@ class StdioTarget:
         self._link: Link | None = None
         self._busy = False
         self._first: Message | None = None
+        self.transcript = Transcript()
+        self._script = HereDocument("")
         self.about = self._introduce(self._live())
         self.abilities = frozenset(self.about.capabilities)
 
@@ -159,10 +163,25 @@ class StdioTarget:
             AdapterError: there is none.
         """
         try:
-            return self._live().ask(do, **members)
+            link = self._live()
+            if self.transcript.kept:
+                self._record(do, members)
+            return link.ask(do, **members)
         except AdapterError:
-            self._link, self._busy = None, False
+            self._forget()
             raise
+
+    def _record(self, do: str, members: Message) -> None:
+        """Each process has a here-document; it may have been started before anything was kept."""
+        if self._script not in self.transcript:
+            self._script = HereDocument(shlex.join(self._command), [_line("start", {"protocol": VERSION})])
+            self.transcript.add(self._script)
+        self._script.add(_line(do, members))
+
+    def _forget(self) -> Link | None:
+        """The process as it was, if there was one; the next one has another script."""
+        link, self._link, self._busy, self._script = self._link, None, False, HereDocument("")
+        return link
 
     def probe(self) -> None:
         """Ask for what must be an error: a request that there is not, and a read where no image is open.
@@ -268,13 +287,15 @@ class StdioTarget:
             self.ask("kill")
             self._busy = False
             return
-        link, self._link, self._busy = self._link, None, False
+        self._script.killed = True
+        link = self._forget()
         if link is not None:
             link.kill()
 
     def drop(self) -> None:
         """End the process by SIGKILL, whatever it did."""
-        link, self._link, self._busy = self._link, None, False
+        self._script.killed = True
+        link = self._forget()
         if link is not None:
             link.drop()
 
@@ -284,9 +305,13 @@ class StdioTarget:
         Raises:
             AdapterError: it does not end in time, or fails.
         """
-        link, self._link, self._busy = self._link, None, False
+        link = self._forget()
         if link is not None:
             link.close()
+
+
+def _line(do: str, members: Message) -> str:
+    return encode_line({"seq": "1", "do": do, **members}).decode().rstrip()
 
 
 def _said(name: bytes) -> str:
