@@ -47,6 +47,18 @@ PINNED = {
     "addcow_conformance.report.junit": "render",
     "addcow_conformance.report.markdown": "render",
     "addcow_conformance.report.sarif": "render",
+    "addcow_conformance.results": (
+        "BAD FORMATS About CaseResult Difference Expectation Outcome Run render schema"
+    ),
+    "addcow_conformance.results.badge": "render",
+    "addcow_conformance.results.expect": ("CONDITIONS BadExpectations apply facts load_expectations render"),
+    "addcow_conformance.results.github": "render",
+    "addcow_conformance.results.html": "render",
+    "addcow_conformance.results.human": "render",
+    "addcow_conformance.results.json": "render",
+    "addcow_conformance.results.junit": "render",
+    "addcow_conformance.results.markdown": "render",
+    "addcow_conformance.results.sarif": "render",
     "addcow_conformance.suite": (
         "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
         "load_vectors materialize vector_schema"

@@ -1,0 +1,41 @@
+"""The run as workflow commands of GitHub Actions: ten annotations at most, and a line that sums up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from addcow_conformance.report._common import one_line
+from addcow_conformance.results._words import TOOL, contrast, described, entry, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from addcow_conformance.results._model import Run
+
+__all__ = ["render"]
+
+# The service drops what a step annotates beyond this.
+_MOST = 10
+
+_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
+
+
+def render(run: Run) -> Iterator[str]:
+    """An annotation for each deviation, then for each expectation without a case; then what was found."""
+    told = [
+        _command(
+            f"{result.outcome}: {one_line(result.case)}",
+            "\n".join((described(result), *(" ".join(pair) for pair in contrast(result)))),
+        )
+        for result in run.deviations
+    ]
+    told += [_command(f"no such case: {one_line(known.case)}", entry(known)) for known in run.unmatched]
+    yield from told[:_MOST]
+    hidden = len(told) - _MOST
+    more = f"; {hidden:,} more not annotated" if hidden > 0 else ""
+    yield f"{TOOL}: {summary(run)}{more}\n"
+
+
+def _command(title: str, message: str) -> str:
+    return f"::error title={title.translate(_PROPERTY)}::{message.translate(_DATA)}\n"

@@ -1,0 +1,107 @@
+"""The run for people: what is not as expected first, then what is known, and the counts at the end.
+
+Lines begin with words of our own, as those of the checker's reports do: a log reader that takes commands from
+the start of a line takes none from a target.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from addcow_conformance.report._common import counted, one_line
+from addcow_conformance.results._bytes import byte_text
+from addcow_conformance.results._model import Outcome
+from addcow_conformance.results._words import (
+    contrast,
+    described,
+    entry,
+    known_cases,
+    run_facts,
+    script_lines,
+    stated,
+    summary,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from addcow_conformance.results._model import CaseResult, Run
+
+    Paint: TypeAlias = Callable[[str, str], str]
+
+__all__ = ["render"]
+
+_LABEL = 15
+_SCRIPT = 40
+
+_STYLES: dict[str, dict[str, Any]] = {
+    Outcome.PASS: {"fg": "yellow", "bold": True},  # shown where a failure is expected
+    Outcome.FAIL: {"fg": "red", "bold": True},
+    Outcome.CRASH: {"fg": "red", "bold": True},
+    Outcome.TIMEOUT: {"fg": "red", "bold": True},
+    Outcome.ERROR: {"fg": "magenta", "bold": True},
+    "as expected": {"fg": "green", "bold": True},
+    "not as expected": {"fg": "red", "bold": True},
+    "label": {"dim": True},
+}
+
+
+def _plain(text: str, _style: str) -> str:
+    return text
+
+
+def _coloured(text: str, style: str) -> str:
+    return click.style(text, **_STYLES[style])
+
+
+def render(run: Run, *, color: bool = False) -> Iterator[str]:
+    """Each deviation in full, the rest in short."""
+    paint = _coloured if color else _plain
+    for result in run.deviations:
+        yield "\n".join((*_deviation(result, paint), "", ""))
+    yield "\n".join((*_rest(run, paint), ""))
+
+
+def _deviation(result: CaseResult, paint: Paint) -> Iterator[str]:
+    outcome = paint(result.outcome.upper(), result.outcome)
+    yield f"{outcome}  {one_line(result.case)}: {one_line(result.title)}"
+    rule = stated(result)
+    pairs = [("rule", described(result))]
+    if rule:
+        pairs += [("says", rule.statement), *(("source", str(source)) for source in rule.sources)]
+    pairs += contrast(result)
+    yield from _labelled(pairs, paint)
+    lines = list(byte_text(result.difference)) if result.difference else []
+    yield from _labelled([("bytes", line) for line in lines], paint)
+    yield from _labelled([("stderr", one_line(line)) for line in result.said], paint)
+    yield from _labelled([("hint", rule.hint)] if rule else [], paint)
+    script = script_lines(result)
+    again = [f"| {line}" for line in script[:_SCRIPT]]
+    if len(script) > _SCRIPT:
+        again.append(f"and {counted(len(script) - _SCRIPT, 'line')} more; the other formats have them all")
+    yield from _labelled([("again", line) for line in again], paint)
+
+
+def _rest(run: Run, paint: Paint) -> Iterator[str]:
+    parts = (
+        ("known", [f"{one_line(r.case)}: {entry(r.known)}" for r in known_cases(run) if r.known]),
+        ("no such case", [f"{one_line(known.case)}: {entry(known)}" for known in run.unmatched]),
+        ("choice", [f"{one_line(point)}: {one_line(said)}" for point, said in run.choices.items()]),
+    )
+    yield from _labelled(run_facts(run), paint)
+    for label, texts in parts:
+        yield from _labelled([(label, text) for text in texts], paint)
+    said = verdict(run)
+    yield f"{paint(said, said)}: {summary(run)} in {run.seconds:.1f} s"
+
+
+def _labelled(pairs: list[tuple[str, str]] | tuple[tuple[str, str], ...], paint: Paint) -> Iterator[str]:
+    """A line each; a label that stands above the same one is not said again."""
+    before = ""
+    for label, text in pairs:
+        told = "" if label == before else label
+        yield f"  {paint(f'{told:{_LABEL}}', 'label')}{text}".rstrip()
+        before = label
