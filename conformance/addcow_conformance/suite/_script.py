@@ -1,0 +1,123 @@
+"""A shell script that does again what a case did, without the suite where the target allows."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import stat
+from typing import TYPE_CHECKING, Any
+
+from addcow_conformance.programs import dump_program
+from addcow_spec.rules import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from addcow_conformance.suite._case import Bench, Case
+
+__all__ = ["Script"]
+
+# A file's data beyond this is not put into a script.
+_LARGEST = 256 << 10
+_COLUMNS = 76
+
+
+class Script:
+    """Takes down what a bench's target is asked for, if it is one that says.
+
+    Args:
+        bench: the bench; each folder that it gives out starts the script anew.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._transcript: Any = getattr(bench.target, "transcript", None)
+        if self._transcript is not None:
+            bench.prepare = self._start
+
+    def _start(self, directory: bytes) -> None:
+        self._transcript.start(lambda: _files(directory))
+
+    def text(self, case: Case) -> str:
+        """The script; empty where there is none."""
+        lines = self._transcript.lines if self._transcript is not None else _in_process(self._bench)
+        if not lines:
+            return ""
+        stated = catalogue().get(case.rule)
+        head = ["#!/bin/sh", f"# {case.id}: {case.title}"]
+        if stated:
+            head.append(f"# {stated.id}, {stated.title}: {stated.statement}")
+        return "\n".join((*head, "set -u", 'cd "$(mktemp -d)" || exit', *lines)) + "\n"
+
+
+def _in_process(bench: Bench) -> tuple[str, ...]:
+    """A program is run again by `replay`; what else a module was asked for is not taken down."""
+    if bench.program is None:
+        return ()
+    return (
+        _here("program.json", dump_program(bench.program)),
+        f"addcow-conformance replay --target {shlex.quote(bench.name)} program.json",
+    )
+
+
+def _here(name: str, text: str) -> str:
+    return f"cat > {shlex.quote(name)} <<'END'\n{text.rstrip()}\nEND"
+
+
+def _files(root: bytes) -> Iterator[str]:
+    """Commands that make the files which are below a directory now."""
+    for directory, folders, names in os.walk(root):
+        for name in sorted((*folders, *names)):
+            path = os.path.join(directory, name)
+            yield from _file(path, shlex.quote(os.fsdecode(os.path.relpath(path, root))))
+
+
+def _file(path: bytes, name: str) -> Iterator[str]:
+    status = os.lstat(path)
+    if stat.S_ISDIR(status.st_mode):
+        yield f"mkdir -p {name}"
+    elif stat.S_ISLNK(status.st_mode):
+        yield f"ln -s {shlex.quote(os.fsdecode(os.readlink(path)))} {name}"
+    elif stat.S_ISFIFO(status.st_mode):
+        yield f"mkfifo {name}"
+    elif stat.S_ISREG(status.st_mode):
+        yield f"truncate -s {status.st_size} {name}"
+        yield from _data(path, name)
+
+
+def _data(path: bytes, name: str) -> Iterator[str]:
+    """Commands that fill a file with its data, which is everything that is not zero."""
+    left = _LARGEST
+    with open(path, "rb") as file:
+        for start, data in _runs(file.fileno(), os.fstat(file.fileno()).st_size):
+            left -= len(data)
+            if left < 0:
+                yield f"# {name} holds more than is shown here: from byte {start} on"
+                return
+            yield f"base64 -d <<'END' | dd of={name} bs=4096 seek={start // 4096} conv=notrunc status=none"
+            text = base64.b64encode(data).decode()
+            yield "\n".join(text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)) + "\nEND"
+
+
+def _runs(file: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Blocks of 4,096 bytes that are not zeros, those that follow one another together."""
+    at = 0
+    while at < end:
+        try:
+            at = os.lseek(file, at, os.SEEK_DATA) // 4096 * 4096
+            hole = os.lseek(file, at, os.SEEK_HOLE)
+        except OSError:
+            return
+        start, found = at, b""
+        while at < hole:
+            block = os.pread(file, 4096, at)
+            if block.strip(b"\0"):
+                start = start if found else at
+                found += block
+            if found and (not block.strip(b"\0") or len(found) >= _LARGEST):
+                yield start, found
+                found = b""
+            at += 4096
+        if found:
+            yield start, found

@@ -1,0 +1,1 @@
+"""The cases, a module for each way to try an implementation; each has ``cases()``."""
