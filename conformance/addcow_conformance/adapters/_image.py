@@ -11,7 +11,7 @@ from addcow_spec.errors import AdapterError, AddCowError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["StdioImage"]
+__all__ = ["StdioImage", "pieces"]
 
 # How much of the disk one request may stream where the stream has to ask now and then whether to stop.
 _STEP = 1 << 16
@@ -62,19 +62,19 @@ class StdioImage:
 
     def read(self, offset: int, length: int) -> bytes:
         """See `targets.Image.read`."""
-        pieces = []
-        for start, size in _pieces(offset, length):
+        parts = []
+        for start, size in pieces(offset, length, LARGEST_DATA):
             data = b64decode(self._target.ask("read", offset=start, length=size)["data"])
             if len(data) != size:
                 # Not the protocol's concern: whoever reads has to see how many bytes came.
                 return data
-            pieces.append(data)
-        return b"".join(reversed(pieces))
+            parts.append(data)
+        return b"".join(reversed(parts))
 
     def write(self, offset: int, data: bytes, *, fua: bool = False) -> None:
         """See `targets.Image.write`."""
         durable = fua and self._can("fua")
-        for start, size in _pieces(offset, len(data)):
+        for start, size in pieces(offset, len(data), LARGEST_DATA):
             piece = data[start - offset : start - offset + size]
             self._target.ask("write", offset=start, data=b64encode(piece).decode(), fua=durable)
         if fua and not durable:
@@ -139,7 +139,7 @@ class StdioImage:
         self._target.kill()
 
 
-def _pieces(offset: int, length: int) -> Iterator[tuple[int, int]]:
-    """A range in pieces that a message holds, the last one first: one that ends outside is refused whole."""
-    starts = range(offset, offset + length, LARGEST_DATA) or range(offset, offset + 1)
-    return ((start, min(LARGEST_DATA, offset + length - start)) for start in reversed(starts))
+def pieces(offset: int, length: int, most: int) -> Iterator[tuple[int, int]]:
+    """A range in pieces of so many bytes, the last one first: one that ends outside is refused whole."""
+    starts = range(offset, offset + length, most) or range(offset, offset + 1)
+    return ((start, min(most, offset + length - start)) for start in reversed(starts))

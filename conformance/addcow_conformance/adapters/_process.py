@@ -132,7 +132,8 @@ class Process:
         found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return found is not None
 
-    def _ends_within(self, seconds: float) -> bool:
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the leader has ended, or does so within so many seconds."""
         until = time.monotonic() + seconds
         while not self.has_ended():
             if time.monotonic() >= until:
@@ -169,7 +170,7 @@ class Process:
         until = time.monotonic() + seconds
         with descendants(self._process.pid) if self._status is None else nullcontext(()) as below:
             self._signal(signal.SIGTERM)
-            ended = self._ends_within(seconds) and all_ended(below, max(until - time.monotonic(), 0))
+            ended = self.ends_within(seconds) and all_ended(below, max(until - time.monotonic(), 0))
             self._kill_group()
         return ended
 
@@ -191,17 +192,17 @@ class Process:
         """
         self._close_input()
         wrong = ""
-        if not self._ends_within(_GRACE):
+        if not self.ends_within(_GRACE):
             wrong = "it goes on when its input has ended"
             self._signal(signal.SIGTERM)
-            if not self._ends_within(_GRACE):
+            if not self.ends_within(_GRACE):
                 wrong += ", and after SIGTERM"
         self._kill_group()
         return wrong or (self.how if self.status else "")
 
     def ended(self) -> str:
         """How it ended, in words; empty if it runs on. Its output ends before it does, so it has a moment."""
-        return self.kill() if self._ends_within(_LAST_WORDS) else ""
+        return self.kill() if self.ends_within(_LAST_WORDS) else ""
 
     def _close_input(self) -> None:
         with self._writing, suppress(OSError):

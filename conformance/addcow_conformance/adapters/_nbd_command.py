@@ -1,0 +1,65 @@
+"""The command of `nbd:`: words with places for what differs from one opening to the next."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from addcow_spec.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from addcow_spec.model import Revision
+
+__all__ = ["Command"]
+
+_READ_ONLY = re.compile(r"\{readonly:([^{}]*)\}")
+_NEEDED = ("{image}", "{socket}")
+
+
+class Command:
+    """A command with placeholders.
+
+    Args:
+        text: its words as a shell has them, with ``{image}`` and ``{socket}``; ``{revision}`` is v4, v6 or
+            v10, and ``{readonly:WORDS}`` the words where an image is opened for reading, else none.
+        under: the words of a command that runs it.
+
+    Attributes:
+        name: what the program is called.
+
+    Raises:
+        UsageError: it is no command, or lacks a placeholder.
+    """
+
+    def __init__(self, text: str, under: Sequence[str] = ()) -> None:
+        try:
+            program, *rest = shlex.split(text)
+        except ValueError as error:
+            raise UsageError(f"nbd: wants a command with {' and '.join(_NEEDED)}") from error
+        for place in _NEEDED:
+            if not any(place in word for word in rest):
+                raise UsageError(f"nbd: wants {place} among the words of the command")
+        self.name = os.path.basename(program)
+        # It is started in other directories, too.
+        first = os.path.abspath(program) if os.path.dirname(program) else program
+        self._words = (*under, first, *rest)
+
+    def words(self, image: bytes, socket: str, revision: Revision, *, writable: bool) -> list[str]:
+        """The words for one opening."""
+        values = {"{image}": os.fsdecode(image), "{socket}": socket, "{revision}": str(revision)}
+        found = []
+        for word in self._words:
+            whole = _READ_ONLY.fullmatch(word)
+            if whole:
+                found += [] if writable else shlex.split(whole[1])
+                continue
+            said = _READ_ONLY.sub("" if writable else r"\1", word)
+            found.append(_PLACE.sub(lambda place: values[place[0]], said))
+        return found
+
+
+_PLACE = re.compile(r"\{(?:image|socket|revision)\}")
