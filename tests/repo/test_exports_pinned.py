@@ -28,7 +28,8 @@ PINNED = {
     "addcow_conformance.models": "Reach explain find keep measure",
     "addcow_conformance.oracle": "SECTOR Oracle Outcome Values",
     "addcow_conformance.powerloss": (
-        "FAMILIES Effort Family Found History Part State Summary Tally Trial explore rerun"
+        "FAMILIES CannotTrace Effort Family Found History Part State Summary Tally Trial explore judge_traced "
+        "rerun"
     ),
     "addcow_conformance.programs": (
         "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience "

@@ -1,0 +1,159 @@
+"""A workload on a program that is traced: what it has done to the files, and what may be found of them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from addcow_conformance.powerloss._allowed import Moment, before_creation, during, settled
+from addcow_conformance.powerloss._strace import CannotTrace, parse
+from addcow_conformance.powerloss._syscalls import Tracer
+from addcow_conformance.programs import IMAGE, RAW, Disk, Operation, Session
+from addcow_conformance.targets import abilities_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from addcow_conformance.powerloss._timeline import Step
+    from addcow_conformance.targets import Image, Target
+    from addcow_ref.storage import Identity, Storage
+
+__all__ = ["Phase", "Recorded", "record"]
+
+# Bytes of a log; that of a workload of a few operations has one or two million.
+_LARGEST_LOG = 64 << 20
+
+
+class Phase(NamedTuple):
+    """An operation, or the creation of the image.
+
+    Attributes:
+        end: how many lines the log had when it had returned.
+        operations: all operations so far.
+        meanwhile: what may be found while it is under way.
+        settled: what may be found when it has returned.
+    """
+
+    end: int
+    operations: tuple[Operation, ...]
+    meanwhile: Moment
+    settled: Moment
+
+
+class Recorded(NamedTuple):
+    """What a program has done to the files of an image.
+
+    Attributes:
+        beginning: the image's files before, by name; see `History`.
+        names: what events call them.
+        backing: the files below, by name.
+        steps: the log, as it grew.
+        phases: what was asked of the program; none where the image must not be, and is not.
+    """
+
+    beginning: Mapping[bytes, bytes | int]
+    names: Mapping[Identity, bytes]
+    backing: Mapping[bytes, bytes]
+    steps: tuple[Step, ...]
+    phases: tuple[Phase, ...]
+
+
+class _Noting:
+    """A target, and the files as they were before anything that is traced."""
+
+    def __init__(self, target: Target, directory: bytes) -> None:
+        self.abilities = abilities_of(target)
+        self.about = getattr(target, "about", None)
+        self.beginning: dict[bytes, bytes | int] = {IMAGE: b""}
+        self._target = target
+        self._directory = directory
+
+    def create_image(self, target: Storage, image_file: bytes, **options: Any) -> None:  # noqa: ANN401
+        """See `Target.create_image`. Who cannot create images is given one, durably, by the adapter."""
+        self.beginning[RAW] = self._content(RAW)
+        self._target.create_image(target, image_file, **options)
+        if "create" not in self.abilities:
+            self.beginning[IMAGE] = self._content(IMAGE)
+
+    def open_image(self, target: Storage, **options: Any) -> Image:  # noqa: ANN401 - the protocol's
+        """See `Target.open_image`."""
+        return self._target.open_image(target, **options)
+
+    def _content(self, name: bytes) -> bytes | int:
+        with open(os.path.join(self._directory, name), "rb") as file:
+            status = os.fstat(file.fileno())
+            return file.read() if status.st_blocks else status.st_size
+
+
+def record(
+    disk: Disk,
+    target: Target,
+    operations: Sequence[Operation],
+    *,
+    directory: str | bytes,
+    log: Path,
+    windows: frozenset[int],
+    done: list[Operation],
+) -> Recorded:
+    """Run a workload.
+
+    Args:
+        disk: the image to create.
+        target: the program, which is traced.
+        operations: what is done.
+        directory: an empty directory for the files.
+        log: the log of the trace.
+        windows: the pieces of a large disk that are compared.
+        done: takes each operation when it is begun.
+
+    Raises:
+        AdapterError: the program gave no answer.
+        CannotTrace: the log does not tell what it did, or is too long.
+        Violation: the image is not what it must be, without any loss of power.
+    """
+    path = os.path.realpath(os.fsencode(directory))
+    noting = _Noting(target, path)
+    phases: list[tuple[int, Phase]] = []
+
+    def end(meanwhile: Moment) -> None:
+        now = settled(session.oracle, windows)
+        phases.append((_size(log), Phase(0, tuple(done), meanwhile, now)))
+
+    with Session(disk, cast("Target", noting), directory=path, comparing=False) as session:
+        if session.image is not None:
+            end(before_creation(session.oracle, windows))
+        for operation in operations:
+            done.append(operation)
+            before = session.oracle.copy()
+            if session.step(operation).outcome != "skipped":
+                end(during(session, before, operation, windows))
+        backing = session.backing.files
+    said = _read(log)
+    wanted = {os.path.join(path, name): (0, at) for at, name in enumerate((IMAGE, RAW, *backing))}
+    contents = {name: data if isinstance(data, int) else len(data) for name, data in noting.beginning.items()}
+    contents |= {name: len(data) for name, data in backing.items()}
+    if "create" in noting.abilities:
+        del contents[IMAGE]
+    lengths = {os.path.join(path, name): length for name, length in contents.items()}
+    return Recorded(
+        noting.beginning,
+        {(0, 0): IMAGE, (0, 1): RAW},
+        backing,
+        tuple(Tracer(path, wanted, lengths).run(parse(said.decode("latin-1").split("\n")[:-1]))),
+        tuple(phase._replace(end=said.count(b"\n", 0, size)) for size, phase in phases),
+    )
+
+
+def _size(log: Path) -> int:
+    size = log.stat().st_size
+    if size > _LARGEST_LOG:
+        raise CannotTrace(f"the log of the trace is longer than {_LARGEST_LOG} bytes")
+    return size
+
+
+def _read(log: Path) -> bytes:
+    """The log up to its last whole line: strace was killed with the program."""
+    _size(log)
+    said = log.read_bytes()
+    return said[: said.rfind(b"\n") + 1]

@@ -1,0 +1,179 @@
+"""From calls that overlap to a log of events, in which a sync makes all before it in its own file durable.
+
+A write may be on disk from the moment it is entered, so that is its place in the log. A sync promises nothing
+until it has returned, and then only for writes that had returned before it was entered: whatever else of its
+file is pending is put after it. So the log is rewritten where calls overlap; between files there is no order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from addcow_ref.testing import SyncEvent, TruncateEvent, WriteEvent, ZeroesEvent
+
+if TYPE_CHECKING:
+    from addcow_ref.storage import Identity
+    from addcow_ref.testing import Event
+
+__all__ = ["Entry", "Step", "Timeline", "TracedFile"]
+
+
+@dataclass(eq=False)
+class TracedFile:
+    """A file that calls are about.
+
+    Attributes:
+        length: bytes that it has now.
+        identity: what events call it; None while it has no name that matters.
+        made: the events of a file that was made under another name; None for one that was there before.
+    """
+
+    length: int = 0
+    identity: Identity | None = None
+    made: list[Entry] | None = None
+
+
+class Entry(NamedTuple):
+    """An event, and when its call had returned: number of a line, None for never."""
+
+    event: Event
+    returned: int | None
+
+    def before(self, line: int) -> bool:
+        """Whether the call had returned before a line."""
+        return self.returned is not None and self.returned < line
+
+
+class Step(NamedTuple):
+    """The log after a line that has changed it.
+
+    Attributes:
+        line: number of the line.
+        kept: how many events are the same as in the step before.
+        log: all events.
+    """
+
+    line: int
+    kept: int
+    log: tuple[Event, ...]
+
+
+_NOBODY: Identity = (-1, -1)
+
+
+@dataclass
+class Timeline:
+    """The log as it grows.
+
+    Attributes:
+        entries: its events.
+        kept: how many of them are as they were when they were taken last.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    kept: int = 0
+
+    def take(self, line: int) -> Step | None:
+        """The log, if it has changed since it was taken last."""
+        if self.kept == len(self.entries):
+            return None
+        step = Step(line, self.kept, tuple(entry.event for entry in self.entries))
+        self.kept = len(self.entries)
+        return step
+
+    def write(self, file: TracedFile, offset: int, data: bytes, returned: int | None) -> None:
+        """Bytes are written."""
+        self._add(file, Entry(WriteEvent(_name(file), offset, data), returned))
+        file.length = max(file.length, offset + len(data))
+
+    def zero(self, file: TracedFile, offset: int, length: int, returned: int | None, *, unmap: bool) -> None:
+        """A range is made zeros."""
+        self._add(file, Entry(ZeroesEvent(_name(file), offset, length, unmap), returned))
+        file.length = max(file.length, offset + length)
+
+    def truncate(self, file: TracedFile, length: int, returned: int | None) -> None:
+        """A length is set."""
+        self._add(file, Entry(TruncateEvent(_name(file), length), returned))
+        file.length = length
+
+    def _add(self, file: TracedFile, entry: Entry) -> None:
+        self._log(file).append(entry)
+
+    def _log(self, file: TracedFile) -> list[Entry]:
+        """The log that a file is in; of a file that nobody asks for one that is forgotten."""
+        if file.identity is not None:
+            return self.entries
+        return [] if file.made is None else file.made
+
+    def sync(self, file: TracedFile, entered: int, returned: int | None) -> None:
+        """A sync of a file has returned: what had returned before it was entered is durable."""
+        log, pending = self._pending(file)
+        durable = [at for at in pending if log[at].before(entered)]
+        late = [log[at] for at in pending if not log[at].before(entered)]
+        self._settle(file, [log[at] for at in durable], late, returned)
+
+    def sync_write(self, file: TracedFile, returned: int | None) -> None:
+        """A write that syncs itself has returned: it is durable, and no other write need be.
+
+        The length that it was done in is durable with it, and so are all changes of the length before.
+        """
+        log, pending = self._pending(file)
+        own = next((at for at in pending if log[at].returned == returned), None)
+        if own is None:
+            return
+        cuts = [at for at in pending if at < own and isinstance(log[at].event, TruncateEvent)]
+        durable = [log[at] for at in pending if cuts and at <= cuts[-1]]
+        others = [log[at] for at in pending[len(durable) :] if at != own]
+        late = [piece for entry in others for piece in _outside(entry, log[own].event)]
+        self._settle(file, [*durable, log[own]], late, returned)
+
+    def _pending(self, file: TracedFile) -> tuple[list[Entry], list[int]]:
+        """The log that a file is in, and where its events are that no sync has made durable."""
+        log = self._log(file)
+        mine = [at for at, entry in enumerate(log) if entry.event.file == _name(file)]
+        syncs = [at for at in mine if isinstance(log[at].event, SyncEvent)]
+        return log, [at for at in mine if not syncs or at > syncs[-1]]
+
+    def _settle(
+        self, file: TracedFile, durable: list[Entry], late: list[Entry], returned: int | None
+    ) -> None:
+        log, pending = self._pending(file)
+        if late:
+            self.kept = min([self.kept, *pending]) if log is self.entries else self.kept
+            for at in reversed(pending):
+                del log[at]
+            log += durable
+        log += [Entry(SyncEvent(_name(file)), returned), *late]
+
+    def publish(self, file: TracedFile, identity: Identity) -> None:
+        """A file that was made under another name gets the name that events are told by."""
+        file.identity = identity
+        self.entries += [entry._replace(event=_renamed(entry.event, identity)) for entry in file.made or ()]
+        file.made = None
+
+
+def _name(file: TracedFile) -> Identity:
+    return file.identity or _NOBODY
+
+
+def _renamed(event: Event, identity: Identity) -> Event:
+    return replace(event, file=identity)
+
+
+def _outside(entry: Entry, hole: Event) -> list[Entry]:
+    """What of a write lies outside of the range of another."""
+    event = entry.event
+    if isinstance(event, SyncEvent | TruncateEvent) or not isinstance(hole, WriteEvent):
+        return [entry]
+    start, stop = hole.offset, hole.offset + len(hole.data)
+    end = event.offset + (len(event.data) if isinstance(event, WriteEvent) else event.length)
+    ranges = [(event.offset, min(end, start)), (max(event.offset, stop), end)]
+    return [entry._replace(event=_part(event, low, high)) for low, high in ranges if low < high]
+
+
+def _part(event: WriteEvent | ZeroesEvent, low: int, high: int) -> Event:
+    if isinstance(event, WriteEvent):
+        data = event.data[low - event.offset : high - event.offset]
+        return WriteEvent(event.file, low, data)
+    return ZeroesEvent(event.file, low, high - low, event.unmap)
