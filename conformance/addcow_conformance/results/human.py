@@ -26,7 +26,7 @@ from addcow_conformance.results._words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from addcow_conformance.results._model import CaseResult, Run
 
@@ -72,17 +72,15 @@ def _deviation(result: CaseResult, paint: Paint) -> Iterator[str]:
     pairs = [("rule", described(result))]
     if rule:
         pairs += [("says", rule.statement), *(("source", str(source)) for source in rule.sources)]
-    pairs += contrast(result)
-    yield from _labelled(pairs, paint)
-    lines = list(byte_text(result.difference)) if result.difference else []
-    yield from _labelled([("bytes", line) for line in lines], paint)
-    yield from _labelled([("stderr", one_line(line)) for line in result.said], paint)
+    yield from _labelled((*pairs, *contrast(result)), paint)
+    yield from _block("bytes", list(byte_text(result.difference)) if result.difference else [], paint)
+    yield from _block("stderr", [one_line(line) for line in result.said], paint)
     yield from _labelled([("hint", rule.hint)] if rule else [], paint)
     script = script_lines(result)
-    again = [f"| {line}" for line in script[:_SCRIPT]]
+    yield from _block("again", script[:_SCRIPT], paint)
     if len(script) > _SCRIPT:
-        again.append(f"and {counted(len(script) - _SCRIPT, 'line')} more; the other formats have them all")
-    yield from _labelled([("again", line) for line in again], paint)
+        left_out = counted(len(script) - _SCRIPT, "line")
+        yield from _labelled([("", f"and {left_out} more; the other formats have them")], paint)
 
 
 def _rest(run: Run, paint: Paint) -> Iterator[str]:
@@ -93,15 +91,18 @@ def _rest(run: Run, paint: Paint) -> Iterator[str]:
     )
     yield from _labelled(run_facts(run), paint)
     for label, texts in parts:
-        yield from _labelled([(label, text) for text in texts], paint)
+        yield from _labelled(((label, text) for text in texts), paint)
     said = verdict(run)
     yield f"{paint(said, said)}: {summary(run)} in {run.seconds:.1f} s"
 
 
-def _labelled(pairs: list[tuple[str, str]] | tuple[tuple[str, str], ...], paint: Paint) -> Iterator[str]:
-    """A line each; a label that stands above the same one is not said again."""
-    before = ""
+def _labelled(pairs: Iterable[tuple[str, str]], paint: Paint) -> Iterator[str]:
     for label, text in pairs:
-        told = "" if label == before else label
-        yield f"  {paint(f'{told:{_LABEL}}', 'label')}{text}".rstrip()
-        before = label
+        yield f"  {paint(f'{label:{_LABEL}}', 'label')}{text}"
+
+
+def _block(label: str, lines: list[str], paint: Paint) -> Iterator[str]:
+    """Lines that belong together, each behind a bar; the label stands before the first."""
+    for number, line in enumerate(lines):
+        before = "" if number else label
+        yield f"  {paint(f'{before:{_LABEL}}', 'label')}| {line}"
