@@ -1,0 +1,250 @@
+"""A program that is run for an answer, or spoken to by lines: what it says, in bytes, and how it ends.
+
+It is the leader of a process group of its own; only that group is ever signalled, and the leader is reaped
+after the last signal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import shlex
+import signal
+import subprocess
+import time
+import weakref
+from contextlib import suppress
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, NamedTuple
+
+from addcow_conformance.adapters._descendants import all_ended, descendants
+from addcow_conformance.adapters._process import _SANITIZER, _how
+from addcow_spec.errors import (
+    AdapterError,
+    CannotStart,
+    Crashed,
+    ProtocolViolation,
+    SanitizerReport,
+    TimedOut,
+)
+from addcow_spec.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Child", "Ran", "Words", "refusal", "run", "shell_line"]
+
+Words = tuple[str | bytes, ...]
+
+_CHUNK = 1 << 16
+# Bytes of standard output where no more is expected than words, and of standard error that are kept.
+_OUTPUT, _ERRORS = 8 << 20, 1 << 18
+# Lines of standard error that are shown, and bytes of each.
+_LINES, _LINE = 20, 400
+# Seconds that the processes of a group may take to be gone after SIGKILL.
+_GONE = 1.0
+
+_RULE = re.compile(rb"\bACW-[A-Z]{3}-[0-9]{3}\b")
+
+
+class Ran(NamedTuple):
+    """What a program has said, and its exit status, 0 or more."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+
+def refusal(ran: Ran) -> tuple[str, str]:
+    """Why a program refused: its last line, fit to be shown, and the rule that it names, empty if none."""
+    lines = (ran.err.strip() or ran.out.strip()).splitlines()[-1:]
+    rule = _RULE.search(ran.err + ran.out)
+    reason = printable(lines[0][:_LINE]) if lines else f"exit status {ran.status}, and not a word"
+    return reason, rule[0].decode() if rule else ""
+
+
+class Child:
+    """A process that is started at once, and ends with whoever has it.
+
+    Args:
+        words: the words of the command.
+        data: all of its standard input; None for a pipe, see `tell`.
+        limit: bytes of standard output that it may print before they are taken.
+        directory: its working directory; None for that of this process.
+
+    Raises:
+        CannotStart: there is no such program.
+    """
+
+    def __init__(
+        self, words: Words, *, data: bytes | None = None, limit: int = _OUTPUT, directory: bytes | None = None
+    ) -> None:
+        self._out, self._err, self._last_words = bytearray(), bytearray(), b""
+        self._limit = limit
+        with TemporaryFile() as file:
+            file.write(data or b"")
+            file.seek(0)
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - to run the user's command is what is asked
+                    words,
+                    stdin=subprocess.PIPE if data is None else file,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    cwd=directory,
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:
+                said = error.strerror if isinstance(error, OSError) else str(error)
+                raise CannotStart(f"{printable(os.fsencode(words[0]))}: {said}") from error
+        self._watch = selectors.DefaultSelector()
+        pidfd = os.pidfd_open(self._process.pid)
+        self._watch.register(pidfd, selectors.EVENT_READ)
+        for pipe, kept in ((self._process.stdout, self._out), (self._process.stderr, self._err)):
+            assert pipe is not None  # noqa: S101 - they are pipes, as asked for above
+            os.set_blocking(pipe.fileno(), False)
+            self._watch.register(pipe, selectors.EVENT_READ, kept)
+        self._finalizer = weakref.finalize(self, _end, self._process, self._watch, pidfd)
+
+    def tell(self, line: bytes) -> None:
+        """Write to its input. What it does not read stays in the pipe, and is no concern of ours."""
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        os.set_blocking(self._process.stdin.fileno(), False)
+        with suppress(OSError):  # its end, or its silence, is seen by who waits for an answer
+            os.write(self._process.stdin.fileno(), line)
+
+    def hear(self, until: float, enough: Callable[[bytearray], bool] = lambda _: False) -> bool:
+        """Take what it says; whether that was enough before it ended.
+
+        Args:
+            until: when to give up, by the monotonic clock.
+            enough: given all of standard output since `taken`; whether nothing more is waited for.
+
+        Raises:
+            ProtocolViolation: it prints too much; it has been ended, as in what follows.
+            TimedOut: it goes on for too long.
+        """
+        while not enough(self._out):
+            events = self._watch.select(max(until - time.monotonic(), 0))
+            if not events:
+                raise self.failed(TimedOut("there was no answer in time"))
+            ended = any(key.data is None for key, _ in events)
+            for pipe in (self._process.stdout, self._process.stderr):
+                self._take(pipe, all_of_it=ended)
+            if len(self._out) > self._limit:
+                raise self.failed(ProtocolViolation(f"it prints more than {self._limit} bytes"))
+            if ended:
+                return False
+        self._take(self._process.stderr, all_of_it=True)
+        return True
+
+    def _take(self, pipe: object, *, all_of_it: bool) -> None:
+        key = next((key for key in self._watch.get_map().values() if key.fileobj is pipe), None)
+        while key is not None and len(self._out) <= self._limit:
+            try:
+                chunk = os.read(key.fd, _CHUNK)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self._watch.unregister(key.fileobj)
+                return
+            key.data.extend(chunk)
+            del self._err[:-_ERRORS]
+            if not all_of_it:
+                return
+
+    def taken(self) -> tuple[bytes, bytes]:
+        """What it said since this was asked last: standard output, and the end of standard error.
+
+        Raises:
+            SanitizerReport: that is a sanitizer's; the process has been ended.
+        """
+        out, err = bytes(self._out), bytes(self._err)
+        report = next((line for line in err.splitlines() if _SANITIZER.search(line)), None)
+        if report is not None:
+            raise self.failed(SanitizerReport(printable(report[:_LINE].rstrip())))
+        self._out.clear()
+        self._err.clear()
+        self._last_words = err
+        return out, err
+
+    def kill(self) -> int | None:
+        """SIGKILL to all of its group; the exit status, below 0 a signal, if it had ended before."""
+        before = self._finalizer.alive and os.waitid(
+            os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        )
+        self._finalizer()
+        return self._process.returncode if before else None
+
+    def failed(self, error: AdapterError) -> AdapterError:
+        """End it; the error, with its last words."""
+        self.kill()
+        said = bytes(self._err) or self._last_words
+        error.said = tuple(printable(line[:_LINE].rstrip()) for line in said.splitlines()[-_LINES:])
+        return error
+
+    def status(self, doing: str) -> int:
+        """The exit status, 0 or more, of one that has ended.
+
+        Args:
+            doing: what it was to do, for errors.
+
+        Raises:
+            Crashed: a signal has ended it.
+        """
+        status = self.kill()
+        if status is None or status < 0:
+            how = _how(status) if status is not None else "it was ended"
+            raise self.failed(Crashed(f"{how}, and has not done {doing}"))
+        return status
+
+
+def _end(process: subprocess.Popen[bytes], watch: selectors.BaseSelector, pidfd: int) -> None:
+    with descendants(process.pid) as below:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        all_ended(below, _GONE)
+    watch.close()
+    os.close(pidfd)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def run(
+    words: Words,
+    *,
+    timeout: float,
+    doing: str,
+    data: bytes = b"",
+    limit: int = _OUTPUT,
+    directory: bytes | None = None,
+) -> Ran:
+    """Run a program to its end.
+
+    Args:
+        words: the words of the command.
+        timeout: seconds that it may take.
+        doing: what it is to do, for errors.
+        data: all of its standard input.
+        limit: bytes that it may print.
+        directory: its working directory; None for that of this process.
+
+    Raises:
+        AdapterError: it cannot be started, does not end in time, crashes, or prints too much.
+    """
+    child = Child(words, data=data, limit=limit, directory=directory)
+    try:
+        child.hear(time.monotonic() + timeout)
+        out, err = child.taken()
+        return Ran(child.status(doing), out, err)
+    finally:
+        child.kill()
+
+
+def shell_line(words: Words, directory: bytes | None = None) -> str:
+    """The command as a line of a shell, in that directory or wherever the shell is."""
+    line = shlex.join(map(os.fsdecode, words))
+    return line if directory is None else f"(cd {shlex.quote(os.fsdecode(directory))} && exec {line})"

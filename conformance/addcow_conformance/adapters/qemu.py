@@ -1,0 +1,262 @@
+"""A pair of commands that speak the languages of qemu-img and qemu-io, as a target that a session can use.
+
+An image that is open is a qemu-io that reads commands, so that it can be killed between two of them; all else
+is a qemu-img for each command. What the two can do is read from their help, back to the versions of 2011.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import ExitStack, suppress
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from addcow_conformance.adapters._command import run
+from addcow_conformance.adapters._make import make_image
+from addcow_conformance.adapters._qemu_image import QemuImage
+from addcow_conformance.adapters._qemu_img import Place, QemuImg
+from addcow_conformance.adapters._qemu_io import Letters, QemuIo
+from addcow_conformance.adapters._qemu_options import Options, parse_options
+from addcow_conformance.adapters._transcript import Transcript
+from addcow_conformance.adapters.stdio import About
+from addcow_spec.errors import AdapterError, InvalidImage, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from addcow_conformance.adapters._qemu_img import Facts
+    from addcow_spec.model import Revision
+
+__all__ = ["QemuTarget", "load"]
+
+# Bytes of the disk that is made to be looked at.
+_TRIAL = 65536
+
+
+class _Storage(Protocol):
+    """What is needed of a storage."""
+
+    @property
+    def path(self) -> bytes:
+        """Its path."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+def load(rest: str, *, timeout: float, validate: bool = False, under: Sequence[str] = ()) -> QemuTarget:  # noqa: ARG001 - there are no messages to validate
+    """The target of ``qemu:OPTIONS``; both programs have been run for their help.
+
+    Args:
+        rest: the options, in words as a shell has them; see `QemuTarget`.
+        timeout: seconds that a command may take.
+        validate: means nothing here.
+        under: the words of a command that runs each program.
+
+    Raises:
+        UsageError: the options are wrong.
+        AdapterError: a program cannot be started, or does not speak the language.
+    """
+    return QemuTarget(parse_options(rest), timeout=timeout, under=under)
+
+
+class QemuTarget:
+    """An implementation behind qemu-img and qemu-io. One image at a time is open.
+
+    Args:
+        options: the two commands, and what they have.
+        timeout: seconds that a command may take.
+        under: the words of a command that runs each program.
+
+    Attributes:
+        about: what the programs say of themselves, and the options of them.
+        abilities: what they can do; see `targets.abilities_of`.
+        letters: the options of qemu-io's commands.
+        transcript: what was done.
+
+    Raises:
+        AdapterError: a program cannot be started, or does not speak the language.
+    """
+
+    def __init__(self, options: Options, *, timeout: float = 30.0, under: Sequence[str] = ()) -> None:
+        self._options = options
+        self._timeout = timeout
+        self._under = tuple(under)
+        self.transcript = Transcript()
+        self._image: QemuImage | None = None
+        self._img = QemuImg(options, timeout, self._under, self.transcript)
+        told = run((*self._under, *options.io, "--help"), timeout=timeout, doing="--help")
+        # Of 2011 it finds the format out by itself.
+        self._formats = re.search(rb"(?<![\w-])-f\b", told.out + told.err) is not None
+        with ExitStack() as stack:
+            self._scratch = stack.enter_context(TemporaryDirectory(prefix="addcow-qemu-"))
+            self.letters, informed = self._tried()
+            self._ending = stack.pop_all()
+        found = {
+            "create": True,
+            "write": True,
+            "zeroes": "z" in self.letters.write,
+            "fua": "f" in self.letters.write,
+            "resize": self.letters.truncate,
+            "extents": self._img.has("map", "--output"),
+            "stream": self._img.has("stream"),
+            "info": informed,
+            "directory": True,
+        }
+        self.abilities = frozenset(word for word, there in found.items() if there) | options.backings
+        name, version = self._img.version
+        self.about = About(name, version, "", "", "", options.revisions, tuple(sorted(self.abilities)))
+
+    def __enter__(self) -> QemuTarget:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(AdapterError):
+            self.close()
+
+    def _tried(self) -> tuple[Letters, bool]:
+        """The options of qemu-io's commands, and whether ``info`` tells the image file.
+
+        The image is made here, as not every qemu-io gives help without one. Who refuses it will be found out
+        by the first session, and not here.
+        """
+        here = os.fsencode(self._scratch)
+        with open(os.path.join(here, b"trial.raw"), "xb") as file:
+            file.truncate(_TRIAL)
+        revision = self._options.revisions[0]
+        make_image(os.path.join(here, b"trial.add-cow"), b"trial.raw", b"", revision, raw=False)
+        place = Place(b"trial.add-cow", here, revision)
+        try:
+            informed = self._img.info(place).image_file is not None
+            io = self._io(place, writable=True)
+        except (InvalidImage, UsageError):
+            return Letters(frozenset("P"), truncate=False), False
+        try:
+            return io.letters(), informed
+        finally:
+            io.drop()
+
+    def _io(self, place: Place, *, writable: bool) -> QemuIo:
+        """A qemu-io that has the image open.
+
+        Raises:
+            InvalidImage: it is refused.
+        """
+        words = [word.replace("{revision}", place.revision) for word in self._options.io]
+        options = ("-f", self._options.format) if self._formats else ()
+        return QemuIo(
+            (*words, *options, *(() if writable else ("-r",)), place.path),
+            under=self._under,
+            timeout=self._timeout,
+            directory=place.directory,
+            scratch=self._scratch,
+            transcript=self.transcript,
+        )
+
+    def probe(self) -> None:
+        """Run qemu-img for its help.
+
+        Raises:
+            AdapterError: it cannot be run, or does not know what it knew.
+        """
+        QemuImg(self._options, self._timeout, self._under, self.transcript)
+
+    # --- the interface of a target
+
+    def create_image(
+        self,
+        target: _Storage,
+        image_file: bytes,
+        *,
+        backing_file: bytes | None,
+        backing_format: str | None,
+        revision: Revision,
+    ) -> None:
+        """See `targets.Target.create_image`; the empty file of the storage is removed first.
+
+        Raises:
+            UsageError: it is refused.
+            AdapterError: there is no answer.
+        """
+        directory, name = os.path.split(os.path.abspath(target.path))
+        target.close()
+        os.unlink(os.path.join(directory, name))
+        self._free()
+        # QEMU has to be told a size; the file is there, and it is the file's.
+        size = os.path.getsize(os.path.join(directory, image_file))
+        self._img.create(Place(name, directory, revision), size, image_file, backing_file, backing_format)
+
+    def open_image(
+        self,
+        target: _Storage,
+        *,
+        writable: bool,
+        revision: Revision,
+        cache_size: int = 0,  # noqa: ARG002 - the program's own matter
+    ) -> QemuImage:
+        """See `targets.Target.open_image`. A relative path is one of the working directory as it is now.
+
+        Raises:
+            InvalidImage: it is refused; ``rule`` is the first that was named, or empty.
+            AdapterError: there is no answer.
+        """
+        path = target.path
+        target.close()
+        self._free()
+        place = Place(path, None if os.path.isabs(path) else os.getcwdb(), revision)
+        opened = _Opened(self._img, place, partial(self._io, place, writable=writable))
+        try:
+            self._image = QemuImage(opened, self.letters, writable=writable)
+        except UsageError as error:
+            raise InvalidImage(str(error), rule=error.rule) from error
+        return self._image
+
+    def _free(self) -> None:
+        """Leave no image open; one whose owner is gone goes with its process."""
+        image, self._image = self._image, None
+        if image is not None:
+            image.drop()
+
+    # --- ends
+
+    def kill(self) -> None:
+        """End what runs by SIGKILL.
+
+        Raises:
+            AdapterError: it had ended before.
+        """
+        image, self._image = self._image, None
+        if image is not None:
+            image.kill()
+
+    def drop(self) -> None:
+        """End what runs by SIGKILL, whatever it did."""
+        self._free()
+
+    def close(self) -> None:
+        """Leave nothing that runs, and no file."""
+        self._free()
+        self._ending.close()
+
+
+class _Opened(NamedTuple):
+    """How an image was opened; see `_qemu_image`."""
+
+    img: QemuImg
+    place: Place
+    io: Callable[[], QemuIo]
+
+    def info(self) -> Facts:
+        """What qemu-img says of it; the revision is as it was asked for where it is not said."""
+        facts = self.img.info(self.place)
+        return facts._replace(revision=facts.revision or str(self.place.revision))
+
+    def map(self) -> list[dict[str, Any]]:
+        """Where qemu-img says its bytes come from."""
+        return self.img.map(self.place)
+
+    def stream(self) -> None:
+        """Copy what is in the backing file."""
+        self.img.stream(self.place)
