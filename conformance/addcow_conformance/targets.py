@@ -25,6 +25,7 @@ __all__ = [
     "TIMEOUT",
     "Extent",
     "ExternalImage",
+    "ExternalTarget",
     "Image",
     "Target",
     "abilities_of",
@@ -132,6 +133,36 @@ class Target(Protocol):
 
     def open_image(self, target: Storage, *, writable: bool, revision: Revision, cache_size: int) -> Image:
         """Open an image; the storage is the image's from then on, and so are those it opens."""
+
+
+class ExternalTarget(Target, Protocol):
+    """An implementation in processes of its own, by way of an adapter. It is a context manager, too.
+
+    Attributes:
+        about: what it is called, in ``name``, ``version``, ``language``, ``homepage`` and ``issues``, each of
+            which may be empty, and the ``revisions`` that it has.
+        abilities: what it can do; see `abilities_of`.
+        transcript: the lines of a shell script that does again what was done, in ``lines``; kept from its
+            ``start`` on.
+    """
+
+    about: Any
+    abilities: frozenset[str]
+    transcript: Any
+
+    def probe(self) -> None:
+        """Have it do what tells whether the adapter works.
+
+        Raises:
+            AdapterError: it does not.
+        """
+
+    def close(self) -> None:
+        """End what runs; the next request starts it again.
+
+        Raises:
+            AdapterError: it does not end as it should.
+        """
 
 
 def abilities_of(target: Target) -> frozenset[str]:

@@ -12,6 +12,7 @@ from tests.repo.tree import PACKAGES
 PINNED = {
     "addcow_conformance": "",
     "addcow_conformance.adapters": "",
+    "addcow_conformance.adapters.nbd": "NbdImage NbdTarget load",
     "addcow_conformance.adapters.reference": "ReferenceProgram main",
     "addcow_conformance.adapters.stdio": "About StdioImage StdioTarget load",
     "addcow_conformance.checker": (
@@ -69,7 +70,8 @@ PINNED = {
         "load_vectors materialize vector_schema"
     ),
     "addcow_conformance.targets": (
-        "REFERENCE TIMEOUT Extent ExternalImage Image Target abilities_of is_external load_target"
+        "REFERENCE TIMEOUT Extent ExternalImage ExternalTarget Image Target abilities_of is_external "
+        "load_target"
     ),
     "addcow_ref": (
         "Extent FileStorage Image Layer LayerInfo Note OpenFailed OpenReason Storage create_image "

@@ -15,7 +15,7 @@ from addcow_spec.model import Qcow2Header, Revision
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Observed", "observe"]
+__all__ = ["Observed", "observe", "requests_of"]
 
 _SIZE = 4096
 _IMAGE, _RAW, _BASE = b"tiny.add-cow", b"tiny.raw", b"base"
@@ -67,7 +67,7 @@ def observe(serving: Serving) -> Observed:
     unserved: dict[Revision, ImageError | AdapterError] = {}
     for revision in reversed(Revision):
         try:
-            found[revision] = _requests(serving, revision)
+            found[revision] = requests_of(serving, revision)
         except (ImageError, AdapterError) as error:
             unserved[revision] = error
     if not found:
@@ -88,8 +88,8 @@ def _best(errors: list[ImageError | AdapterError]) -> AdapterError:
     return CannotStart(f"it serves no image of any revision: {errors[0]}")
 
 
-def _requests(serving: Serving, revision: Revision) -> frozenset[str]:
-    """The requests that can be made.
+def requests_of(serving: Serving, revision: Revision) -> frozenset[str]:
+    """The requests that can be made to a tiny image of a revision; it is not served any more on return.
 
     Raises:
         ImageError: the image is not served.

@@ -45,10 +45,6 @@ class Script:
         self._transcript = transcript
         self._requests = HereDocument("")
 
-    def create(self, path: bytes) -> None:
-        """An image is made, which is there already when the script runs."""
-        self._transcript.add(f": {_quoted(os.fsdecode(path))} is made byte by byte")
-
     def serve(self, words: Sequence[str], directory: bytes) -> None:
         """The program is started; `SOCKET` in the words is the socket."""
         if not self._transcript.kept:

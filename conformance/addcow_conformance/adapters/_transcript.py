@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import shlex
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["HereDocument", "Transcript"]
+
+# Bytes that the longest header has.
+_HEADER = 4096
 
 
 class HereDocument:
@@ -69,6 +76,18 @@ class Transcript:
         if not self._pieces:
             self._pieces.extend(self._prologue())
         self._pieces.append(piece)
+
+    @contextmanager
+    def making(self, path: bytes) -> Iterator[None]:
+        """In the body a new image is made at a path, with no bit set: a header, and zeros."""
+        name = shlex.quote(os.fsdecode(path))
+        header = HereDocument(f"base64 -d > {name}")
+        self.add(header)
+        yield
+        if header in self:
+            with open(path, "rb") as file:
+                header.add(base64.b64encode(file.read(_HEADER).rstrip(b"\0")).decode())
+            self.add(f"truncate -s {os.path.getsize(path)} {name}")
 
     def __contains__(self, piece: object) -> bool:
         return any(piece is held for held in self._pieces)

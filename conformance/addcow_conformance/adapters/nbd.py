@@ -19,13 +19,13 @@ from addcow_conformance.adapters._link import Link
 from addcow_conformance.adapters._make import make_image
 from addcow_conformance.adapters._nbd_command import Command
 from addcow_conformance.adapters._nbd_image import NbdImage
-from addcow_conformance.adapters._nbd_observe import observe
+from addcow_conformance.adapters._nbd_observe import observe, requests_of
 from addcow_conformance.adapters._nbd_script import SOCKET, Script
 from addcow_conformance.adapters._nbd_server import Server
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.adapters.stdio import About
 from addcow_conformance.protocol import VERSION, Message
-from addcow_spec.errors import AdapterError, CannotStart, StorageError
+from addcow_spec.errors import AdapterError, CannotStart, ImageError, ProtocolViolation, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,6 +213,17 @@ class NbdTarget:
                 return size
             server.pause(until)
 
+    def probe(self) -> None:
+        """Have a tiny image served once more.
+
+        Raises:
+            AdapterError: it is not.
+        """
+        try:
+            requests_of(self, self.about.revisions[-1])
+        except ImageError as error:
+            raise ProtocolViolation(f"it has served such an image before: {error}") from error
+
     # --- the interface of a target
 
     def create_image(
@@ -232,8 +243,8 @@ class NbdTarget:
         path = os.path.abspath(target.path)
         target.close()
         os.unlink(path)
-        self._script.create(path)
-        make_image(path, image_file, backing_file or b"", revision, raw=backing_format == "raw")
+        with self.transcript.making(path):
+            make_image(path, image_file, backing_file or b"", revision, raw=backing_format == "raw")
 
     def open_image(
         self,

@@ -223,7 +223,8 @@ class StdioTarget:
         os.unlink(path)
         self._free()
         if "create" not in self.abilities:
-            make_image(path, image_file, backing_file or b"", revision, raw=backing_format == "raw")
+            with self.transcript.making(path):
+                make_image(path, image_file, backing_file or b"", revision, raw=backing_format == "raw")
             return
         self.ask(
             "create",

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from enum import StrEnum
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from addcow_conformance._signals import Interrupted
 from addcow_conformance.commands._output import error_line, one_line
@@ -47,9 +47,8 @@ from addcow_spec.model import Revision
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from addcow_conformance.adapters.stdio import StdioTarget
     from addcow_conformance.programs import Operation
-    from addcow_conformance.targets import Target
+    from addcow_conformance.targets import ExternalTarget, Target
 
 __all__ = ["STEPS", "Fault", "Outcome", "Smoke", "Step", "smoke"]
 
@@ -155,7 +154,7 @@ def smoke(load: Callable[[], Target], revision: Revision) -> Smoke:
             skipped = stopped or (done and done[-1].detail == _STOPPED)
             done.append(Step(name, Outcome.SKIPPED, detail=_STOPPED) if skipped else _step(name, take, blame))
         if bench.target is not None and is_external(bench.target):
-            told = _as_stdio(bench.target).about
+            told = _external(bench.target).about
             about = {part: one_line(getattr(told, part)) for part in ("name", "version", "language")}
     return Smoke(about, tuple(done))
 
@@ -186,8 +185,8 @@ def _bound(bench: _Bench) -> dict[str, tuple[Callable[[], Outcome], Fault]]:
     return {name: (partial(take, bench), blame) for name, (take, blame) in _STEPS.items()}
 
 
-def _as_stdio(target: Target) -> StdioTarget:
-    return target  # type: ignore[return-value] # the only kind that is in a process of its own
+def _external(target: Target) -> ExternalTarget:
+    return cast("ExternalTarget", target)
 
 
 def _target(bench: _Bench) -> Target:
@@ -198,7 +197,7 @@ def _target(bench: _Bench) -> Target:
 def _speaks(bench: _Bench) -> Outcome:
     if not is_external(_target(bench)):
         return Outcome.SKIPPED
-    _as_stdio(_target(bench)).probe()
+    _external(_target(bench)).probe()
     return Outcome.OK
 
 
@@ -260,7 +259,7 @@ def _must_refuse(bench: _Bench, path: bytes, rule: str) -> None:
 def _ends(bench: _Bench) -> Outcome:
     if not is_external(_target(bench)):
         return Outcome.SKIPPED
-    target = _as_stdio(_target(bench))
+    target = _external(_target(bench))
     target.probe()  # the last one was killed: there has to be a process
     target.close()
     return Outcome.OK

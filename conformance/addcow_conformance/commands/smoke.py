@@ -37,11 +37,13 @@ Examples:
   addcow-conformance smoke python:addcow_ref
   addcow-conformance smoke "stdio:node conformance/examples/stdio-node/main.js"
   addcow-conformance smoke --revision v6 --output json "stdio:./mything"
+  addcow-conformance smoke "nbd:nbdkit -f -U {socket} {readonly:-r} ./my.so {image}"
 
 \b
-TARGET is python:MODULE, python:MODULE:NAME, or stdio:COMMAND, a program that
-speaks the protocol of conformance/PROTOCOL.md. It is tried step by step, on one
-small image in a temporary directory, up to the first step that fails.
+TARGET is python:MODULE, python:MODULE:NAME, or stdio:COMMAND, nbd:COMMAND,
+qemu:COMMANDS or cli:COMMANDS, programs as conformance/README.md has them. It is
+tried step by step, on one small image in a temporary directory, up to the first
+step that fails.
 
 \b
 Exit status:
@@ -104,13 +106,19 @@ def command(
 
 
 def _human(target: str, revision: str, found: Smoke) -> Iterator[str]:
-    about = found.about
-    named = f"{about['name']} {about['version']} ({about['language']})" if about else one_line(target)
-    yield f"{named}, {revision}\n"
+    yield f"{_named(found.about) or one_line(target)}, {revision}\n"
     for step in found.steps:
         yield f"  {step.outcome:<8} {step.name}\n"
         yield from (f"           {line}\n" for line in _told(step))
     yield f"{_VERDICT[found.fault]}\n"
+
+
+def _named(about: dict[str, str] | None) -> str:
+    """What it is called; nobody has to say a version or a language."""
+    if not about:
+        return ""
+    parts = (about["name"], about["version"], about["language"] and f"({about['language']})")
+    return " ".join(filter(None, parts))
 
 
 def _told(step: Step) -> Iterator[str]:
