@@ -26,6 +26,7 @@ __all__ = ["COMMANDS", "group", "main", "run"]
 COMMANDS = {
     "crash": "cut the power at every moment of all short workloads",
     "replay": "run programs again that were found or written",
+    "run": "try an implementation on every case, and gate it",
     "smoke": "tell a broken adapter from a broken implementation",
 }
 

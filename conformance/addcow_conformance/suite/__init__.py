@@ -1,9 +1,13 @@
-"""The conformance suite: vectors, and the files that they describe.
+"""The conformance suite: cases for every rule; vectors, and the files that they describe.
 
 A vector is a recipe for a few small files and the verdict that a checker must reach on them. The vectors
 are in `corpora/vectors`; `corpora/README.md` explains them.
 """
 
+from addcow_conformance.suite._all import all_cases
+from addcow_conformance.suite._case import Bench, Case, Effort
+from addcow_conformance.suite._corpus import CORPUS, corpus
+from addcow_conformance.suite.cases._choices import FLAGS
 from addcow_conformance.suite.vectors import (
     Directory,
     Entry,
@@ -21,7 +25,12 @@ from addcow_conformance.suite.vectors import (
 )
 
 __all__ = [
+    "CORPUS",
+    "FLAGS",
+    "Bench",
+    "Case",
     "Directory",
+    "Effort",
     "Entry",
     "Fifo",
     "HardLink",
@@ -30,6 +39,8 @@ __all__ = [
     "Scene",
     "SymbolicLink",
     "Vector",
+    "all_cases",
+    "corpus",
     "load_vector",
     "load_vectors",
     "materialize",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from addcow_conformance.results import CaseResult
-from addcow_conformance.suite._case import Bench, Case, Effort
 from addcow_conformance.suite._all import all_cases
+from addcow_conformance.suite._case import Bench, Case, Effort
 from addcow_conformance.targets import load_target
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile

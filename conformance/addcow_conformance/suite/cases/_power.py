@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from addcow_conformance.powerloss import FAMILIES, Effort, Family, explore
-from addcow_conformance.programs import Violation
+from addcow_conformance.powerloss import FAMILIES, CannotTrace, Effort, Family, explore, judge_traced
+from addcow_conformance.programs import Unsupported, Violation
 from addcow_conformance.suite._case import Bench, Case
 
 if TYPE_CHECKING:
@@ -39,13 +39,14 @@ def _check(family: Family, bench: Bench) -> None:
 
 
 def _trace(family: Family, bench: Bench, effort: Effort) -> None:
-    from addcow_conformance.powerloss import judge_traced
-
     bench.need("write")
     for length in range(bench.effort.operations + 1):
         for number in range(family.count(length)):
             operations = family.workload(length, number)
-            _, found = judge_traced(bench.load, family.disk, operations, bench.folder(), effort)
+            try:
+                _, found = judge_traced(bench.load, family.disk, operations, bench.folder(), effort)
+            except CannotTrace as error:
+                raise Unsupported(str(error)) from error
             if found is not None:
                 bench.program = found.program
                 raise Violation(found.rule, "; ".join((found.detail, *found.order)))

@@ -1,0 +1,221 @@
+"""addcow-conformance run: try an implementation on every case, and gate it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from addcow_conformance import results
+from addcow_conformance._signals import SIGNALS, Interrupted
+from addcow_conformance._terminal import Progress
+from addcow_conformance.commands._failure import DONE, FAILED, INTERNAL, Failure
+from addcow_conformance.commands._output import TOOL, emit, error_line, one_line
+from addcow_conformance.commands._run_options import FILES, run_options
+from addcow_conformance.commands._target import adapter_options, elsewhere, ended, loaded
+from addcow_conformance.results import About, CaseResult, Outcome
+from addcow_conformance.results import expect as expectations
+from addcow_spec.errors import UsageError
+from addcow_spec.model import Revision
+from addcow_spec.rules import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from addcow_conformance.results import Expectation, Run
+    from addcow_conformance.suite.gate import Request
+
+__all__ = ["command"]
+
+_BAD_EXPECTATIONS = 65
+# What GitHub sets in the steps of its jobs.
+_GITHUB, _SUMMARY = "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"
+
+_EPILOG = """\b
+Examples:
+  addcow-conformance run python:addcow_ref
+  addcow-conformance run "stdio:./mything" -k DYN-003
+  addcow-conformance run "nbd:nbdkit -f -U {socket} ./plugin.so file={image}" --revision v10
+  addcow-conformance run "stdio:./mything" --expect known.toml --junit junit.xml
+
+\b
+In a job of GitHub's the first deviations become annotations, and the step's
+summary gets what --markdown writes.
+
+\b
+Exit status:
+  0    every case is as expected
+  1    a case is not, an expectation matches none, or a file could not be written
+  64   wrong usage
+  65   the expectation file cannot be used
+  69   the target cannot be loaded or started, or does not speak the protocol
+  70   internal error
+  130  interrupted by SIGINT; 143 by SIGTERM
+"""
+
+
+@click.command("run", epilog=_EPILOG)
+@click.argument("target", metavar="TARGET", required=False)
+@run_options
+@adapter_options
+def command(
+    *,
+    target: str | None,
+    expect: bytes | None,
+    update: bool,
+    output: str,
+    scripts: bytes | None,
+    quiet: bool,
+    show_schema: bool,
+    **options: Any,  # noqa: ANN401 - each its own
+) -> int:
+    """Try TARGET on every case, and end with 0 where all is as expected."""
+    if show_schema:
+        emit([results.schema()])
+        return DONE
+    if not target:
+        raise UsageError(f"no target given: {TOOL} run TARGET")
+    if update and expect is None:
+        raise UsageError("--update-expect wants the file of --expect")
+    known = _known(expect, new=update)
+    files = {kind: options.pop(kind) for kind in FILES}
+    request = _request(target, **options)
+    run = _expected(_run(request, quiet=quiet), known)
+    for kind, path in files.items():
+        if path is not None:
+            emit(results.render(run, output=kind), path)
+    if scripts is not None:
+        _write_scripts(run.deviations, scripts)
+    _tell_github(run)
+    if update:
+        emit([_expectations(run, known)], expect)
+    if output == "json" or not (quiet and run.as_expected):
+        emit(results.render(run, output=output))
+    return DONE if run.as_expected or update else FAILED
+
+
+def _request(
+    target: str,
+    *,
+    revisions: tuple[str, ...],
+    profile: str,
+    timeout: float,
+    validate: bool,
+    seed: int,
+    examples: int,
+    seconds: float,
+    operations: int,
+    jobs: int,
+    **rest: Any,  # noqa: ANN401 - each its own
+) -> Request:
+    from addcow_conformance.suite._case import Effort  # noqa: PLC0415 - slow, and not for --help
+    from addcow_conformance.suite.gate import Request  # noqa: PLC0415 - the same
+
+    return Request(
+        target,
+        revisions=tuple(Revision(name) for name in revisions) or tuple(Revision),
+        profile=Profile(profile),
+        timeout=timeout,
+        validate=validate,
+        effort=Effort(examples, seconds, operations, seed),
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        **rest,
+    )
+
+
+def _run(request: Request, *, quiet: bool) -> Run:
+    """The run.
+
+    Raises:
+        Failure: the target cannot be loaded, or the suite cannot be run.
+        UsageError: the keyword is no expression, or pytest is not installed.
+    """
+    from addcow_conformance.suite.gate import BrokenRun, gate  # noqa: PLC0415 - slow, and not for --help
+
+    target = loaded(request.target, timeout=request.timeout, validate=request.validate)
+    with ended(target):
+        about = _about(target, request.target)
+    progress = Progress("trying the cases", enabled=not quiet)
+
+    def tell(done: int, total: int) -> None:
+        SIGNALS.check()
+        progress(done, total)
+
+    try:
+        with elsewhere():
+            return gate(request, about, tell)
+    except Interrupted:
+        raise
+    except ImportError as error:
+        raise UsageError(f"run needs {error.name}: install add-cow-toolkit[suite]") from error
+    except BrokenRun as error:
+        SIGNALS.check()
+        raise Failure(f"the suite could not be run: {one_line(str(error))}", INTERNAL) from error
+    except Exception as error:
+        SIGNALS.check()
+        raise Failure(f"the suite could not be run: {error_line(error)}", INTERNAL) from error
+    finally:
+        progress.close()
+
+
+def _about(target: object, given: str) -> About:
+    said = getattr(target, "about", None)
+    if said is None:
+        return About(one_line(given))
+    name, version, language, homepage, issues = map(
+        one_line, (said.name, said.version, said.language, said.homepage, said.issues)
+    )
+    revisions, capabilities = tuple(map(str, said.revisions)), tuple(said.capabilities)
+    return About(name, version, language, homepage, issues, revisions, capabilities)
+
+
+# --- what is expected
+
+
+def _known(path: bytes | None, *, new: bool) -> tuple[Expectation, ...]:
+    if path is None or (new and not os.path.exists(path)):
+        return ()
+    try:
+        return expectations.load_expectations(path)
+    except expectations.BadExpectations as error:
+        raise Failure(str(error), _BAD_EXPECTATIONS) from error
+
+
+def _facts(run: Run) -> dict[str, str]:
+    return expectations.facts(run.target, run.about, run.profile)
+
+
+def _expected(run: Run, known: tuple[Expectation, ...]) -> Run:
+    """The run, held against what is known; an entry about a case that was not asked for matches, too."""
+    from addcow_conformance.suite import all_cases  # noqa: PLC0415 - slow, and not for --help
+
+    ran = {result.case for result in run.results}
+    others = [CaseResult(case.id, case.title, Outcome.SKIP) for case in all_cases() if case.id not in ran]
+    found, unmatched = expectations.apply((*run.results, *others), known, _facts(run))
+    return replace(run, results=tuple(each for each in found if each.case in ran), unmatched=unmatched)
+
+
+def _expectations(run: Run, known: tuple[Expectation, ...]) -> str:
+    return expectations.render(run.results, known, _facts(run))
+
+
+# --- where it goes
+
+
+def _write_scripts(deviations: Iterable[CaseResult], directory: bytes) -> None:
+    os.makedirs(directory, exist_ok=True)
+    for result in deviations:
+        if result.script:
+            name = result.case.replace("/", "-").encode() + b".sh"
+            emit([result.script], os.path.join(directory, name))
+
+
+def _tell_github(run: Run) -> None:
+    """Annotations on standard output, and the step's summary, in a job of GitHub's."""
+    if os.environ.get(_GITHUB) == "true":
+        emit(results.render(run, output="github"))
+    if summary := os.environ.get(_SUMMARY):
+        with open(summary, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(results.render(run, output="markdown"))

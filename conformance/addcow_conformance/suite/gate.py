@@ -1,0 +1,209 @@
+"""The suite run from outside pytest: what is asked for goes in as options, and results come back."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from addcow_conformance.results import About, CaseResult, Outcome, Run
+from addcow_conformance.suite._all import all_cases
+from addcow_conformance.suite._case import Effort
+from addcow_conformance.targets import TIMEOUT
+from addcow_spec.errors import AddCowError
+from addcow_spec.model import Revision
+from addcow_spec.rules import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+    from addcow_conformance.suite._case import Case
+
+__all__ = ["BrokenRun", "Request", "chosen", "gate"]
+
+_SUITE = "addcow_conformance.suite"
+# What pytest would take from the user's surroundings, and is no concern of the suite's.
+_VARIABLES = (
+    "PYTEST_ADDOPTS",
+    "PYTEST_PLUGINS",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
+    "PYTEST_XDIST_AUTO_NUM_WORKERS",
+)
+_ID = re.compile(r"\[(ACW-[^\]]+)\]$")
+
+
+class BrokenRun(AddCowError):
+    """The suite itself could not be run, whatever the target is."""
+
+
+class Request(NamedTuple):
+    """What to run.
+
+    Attributes:
+        target: the target's name.
+        revisions: the revisions to try.
+        profile: by which the target is judged.
+        timeout: seconds that an answer may take.
+        validate: whether to hold messages against the JSON Schema.
+        effort: how hard to look where one can look for ever.
+        choices: what the target is said to choose: ``FLAG=accept`` or ``FLAG=refuse``.
+        keyword: an expression of pytest's on the names of cases, empty for all.
+        skip: globs of cases to leave out.
+        first_only: whether to stop at the first case that is not passed.
+        jobs: processes, 1 or more.
+    """
+
+    target: str
+    revisions: tuple[Revision, ...] = tuple(Revision)
+    profile: Profile = Profile.REVIEWED
+    timeout: float = TIMEOUT
+    validate: bool = False
+    effort: Effort = Effort()
+    choices: tuple[str, ...] = ()
+    keyword: str = ""
+    skip: tuple[str, ...] = ()
+    first_only: bool = False
+    jobs: int = 1
+
+    def options(self) -> list[str]:
+        """The same, as options of pytest."""
+        return [
+            f"--target={self.target}",
+            *(f"--target-revision={revision}" for revision in self.revisions),
+            f"--target-profile={self.profile}",
+            f"--target-timeout={self.timeout}",
+            *(["--target-validate"] if self.validate else []),
+            f"--target-seed={self.effort.seed}",
+            f"--target-examples={self.effort.examples}",
+            f"--target-seconds={self.effort.seconds}",
+            f"--target-operations={self.effort.operations}",
+            *(f"--target-choice={choice}" for choice in self.choices),
+            *(f"--target-skip={glob}" for glob in self.skip),
+            *([f"-k={self.keyword}"] if self.keyword else []),
+            *(["-x"] if self.first_only else []),
+        ]
+
+
+def chosen(request: Request) -> tuple[Case, ...]:
+    """The cases of the revisions, those that are skipped and those that no keyword names included."""
+    return tuple(case for case in all_cases() if case.revision in request.revisions)
+
+
+class _Collector:
+    """Hears of each case, in whatever process it is tried."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
+        self.results: dict[str, CaseResult] = {}
+        self.observed: dict[str, str] = {}
+        self.titles = {case.id: case.title for case in all_cases()}
+        self._total = total
+        self._progress = progress
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """Cases that no keyword names are not run."""
+        self._total = max(self._total - len(items), 1)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the result of a case; one that has none took its process with it, or was never begun."""
+        kept: bytes | None = getattr(report, "addcow", None)
+        if kept is not None:
+            result, observed = pickle.loads(kept)  # noqa: S301 - of our own processes
+            self.observed.update(observed)
+        elif report.failed and (named := _ID.search(report.nodeid)):
+            crashed = report.when not in {"setup", "teardown"}
+            result = CaseResult(
+                named[1],
+                self.titles.get(named[1], ""),
+                Outcome.CRASH if crashed else Outcome.ERROR,
+                detail=" ".join(report.longreprtext.split())[-400:],
+            )
+        else:
+            return
+        self.results.setdefault(result.case, result)
+        self._progress(len(self.results), max(self._total, len(self.results)))
+
+
+def gate(request: Request, about: About, progress: Callable[[int, int], None]) -> Run:
+    """Run the suite.
+
+    Args:
+        request: what to run.
+        about: what the target says of itself.
+        progress: told how many cases are done, and how many there are.
+
+    Raises:
+        BrokenRun: pytest could not run it, or the keyword is no expression.
+        ImportError: pytest or pytest-xdist is not installed.
+    """
+    import pytest  # noqa: PLC0415 - an extra
+    import xdist  # noqa: F401, PLC0415 - the same
+
+    cases = chosen(request)
+    skipped = [case for case in cases if any(fnmatchcase(case.id, glob) for glob in request.skip)]
+    collector = _Collector(len(cases) - len(skipped), progress)
+    started, start, said = datetime.now(UTC), time.monotonic(), io.StringIO()
+    with _apart() as arguments, redirect_stdout(said):
+        status = pytest.main(
+            [*arguments, f"-n={request.jobs}", *request.options(), "--pyargs", _SUITE], plugins=[collector]
+        )
+    nothing = status is pytest.ExitCode.NO_TESTS_COLLECTED
+    if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and not (
+        nothing or (request.first_only and collector.results)
+    ):
+        lines = [line for line in said.getvalue().splitlines() if line.strip(" =!-")]
+        raise BrokenRun(lines[-1] if lines else f"pytest ends with {status}")
+    results = collector.results
+    for case in skipped:
+        results[case.id] = CaseResult(case.id, case.title, Outcome.SKIP, detail="left out by --skip")
+    order = {case.id: number for number, case in enumerate(cases)}
+    return Run(
+        target=request.target,
+        about=about,
+        profile=str(request.profile),
+        revisions=tuple(map(str, request.revisions)),
+        seed=request.effort.seed,
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        seconds=time.monotonic() - start,
+        results=tuple(sorted(results.values(), key=lambda result: order.get(result.case, -1))),
+        choices=dict(sorted(collector.observed.items())),
+    )
+
+
+@contextmanager
+def _apart() -> Iterator[list[str]]:
+    """Options that keep pytest to itself: no configuration, plugins or variables of the user's."""
+    before = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
+    modules = set(sys.modules)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        with tempfile.TemporaryDirectory(prefix="addcow-pytest-") as directory:
+            ini = os.path.join(directory, "pytest.ini")
+            with open(ini, "x", encoding="utf-8") as file:
+                file.write("[pytest]\n")
+            plugins = ("addcow_conformance._pytest_options", "xdist.plugin", "no:cacheprovider")
+            yield [
+                "-c",
+                ini,
+                "--rootdir",
+                directory,
+                "-s",
+                "-q",
+                "--tb=short",
+                *(f"-p{name}" for name in plugins),
+            ]
+    finally:
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update(before)
+        for name in set(sys.modules) - modules:
+            if name.startswith(f"{_SUITE}.") and name.rpartition(".")[2] in {"conftest", "test_cases"}:
+                del sys.modules[name]
