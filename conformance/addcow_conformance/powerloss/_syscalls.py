@@ -190,8 +190,9 @@ class Tracer:
             self._timeline.truncate(opened.file, number(call.arguments[1]), call.returned)
 
     def _truncate(self, call: Call) -> None:
-        path, length = call.arguments
-        file = self._descriptors.named(call, self._path(text(path)))
+        argument, length = call.arguments
+        path = self._path(text(argument))
+        file = self._descriptors.named(call, path) or self._descriptors.named(call, os.path.realpath(path))
         if file:
             self._timeline.truncate(file, number(length), call.returned)
 
@@ -242,16 +243,15 @@ class Tracer:
     # --- names
 
     def _path(self, name: bytes, directory: str = "AT_FDCWD") -> bytes:
-        """The path of a name.
+        """The path of a name, links on the way to it resolved.
 
         Raises:
             CannotTrace: it is relative to what is not known, and may be a file of the image.
         """
-        path = os.path.normpath(os.path.join(descriptor(directory)[1], name))
-        known = os.path.isabs(path) and os.path.dirname(path) == self._directory
-        if not known and os.path.basename(path) in set(map(os.path.basename, self._wanted)):
-            raise CannotTrace(f"{printable(path)}: whether it is a file of the image is not known")
-        return path
+        parent, base = os.path.split(os.path.join(descriptor(directory)[1], name))
+        if not os.path.isabs(parent) and base in map(os.path.basename, self._wanted):
+            raise CannotTrace(f"{printable(name)}: whether it is a file of the image is not known")
+        return os.path.join(os.path.realpath(parent), base)
 
     def _paths(self, call: Call) -> tuple[bytes, bytes]:
         """Old and new path of a call that gives names."""
