@@ -109,9 +109,8 @@ class Timeline:
     def sync(self, file: TracedFile, entered: int, returned: int | None) -> None:
         """A sync of a file has returned: what had returned before it was entered is durable."""
         log, pending = self._pending(file)
-        durable = [at for at in pending if log[at].before(entered)]
-        late = [log[at] for at in pending if not log[at].before(entered)]
-        self._settle(file, [log[at] for at in durable], late, returned)
+        late = [at for at in pending if not log[at].before(entered)]
+        self._settle(file, late, [log[at] for at in late], returned)
 
     def sync_write(self, file: TracedFile, returned: int | None) -> None:
         """A write that syncs itself has returned: it is durable, and no other write need be.
@@ -123,10 +122,10 @@ class Timeline:
         if own is None:
             return
         cuts = [at for at in pending if at < own and isinstance(log[at].event, TruncateEvent)]
-        durable = [log[at] for at in pending if cuts and at <= cuts[-1]]
-        others = [log[at] for at in pending[len(durable) :] if at != own]
-        late = [piece for entry in others for piece in _outside(entry, log[own].event)]
-        self._settle(file, [*durable, log[own]], late, returned)
+        late = [at for at in pending if at != own and not (cuts and at <= cuts[-1])]
+        self._settle(
+            file, late, [part for at in late for part in _outside(log[at], log[own].event)], returned
+        )
 
     def _pending(self, file: TracedFile) -> tuple[list[Entry], list[int]]:
         """The log that a file is in, and where its events are that no sync has made durable."""
@@ -135,16 +134,14 @@ class Timeline:
         syncs = [at for at in mine if isinstance(log[at].event, SyncEvent)]
         return log, [at for at in mine if not syncs or at > syncs[-1]]
 
-    def _settle(
-        self, file: TracedFile, durable: list[Entry], late: list[Entry], returned: int | None
-    ) -> None:
-        log, pending = self._pending(file)
-        if late:
-            self.kept = min([self.kept, *pending]) if log is self.entries else self.kept
-            for at in reversed(pending):
-                del log[at]
-            log += durable
-        log += [Entry(SyncEvent(_name(file)), returned), *late]
+    def _settle(self, file: TracedFile, late: list[int], left: list[Entry], returned: int | None) -> None:
+        """Put a sync at the end, and after it what is left of the events that are late."""
+        log = self._log(file)
+        if late and log is self.entries:
+            self.kept = min(self.kept, late[0])
+        for at in reversed(late):
+            del log[at]
+        log += [Entry(SyncEvent(_name(file)), returned), *left]
 
     def publish(self, file: TracedFile, identity: Identity) -> None:
         """A file that was made under another name gets the name that events are told by."""
