@@ -33,7 +33,9 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Child", "Ran", "Words", "refusal", "run", "shell_line"]
+    from addcow_spec.model import Revision
+
+__all__ = ["Child", "Place", "Ran", "Words", "refusal", "run", "shell_line"]
 
 Words = tuple[str | bytes, ...]
 
@@ -45,7 +47,23 @@ _LINES, _LINE = 20, 400
 # Seconds that the processes of a group may take to be gone after SIGKILL.
 _GONE = 1.0
 
+# A warning is no reason, whatever it names.
+_WARNING = re.compile(rb"\bwarning: ", re.IGNORECASE)
 _RULE = re.compile(rb"\bACW-[A-Z]{3}-[0-9]{3}\b")
+
+
+class Place(NamedTuple):
+    """An image as a command line names it.
+
+    Attributes:
+        path: its path.
+        directory: where the command is run; None where that is no matter.
+        revision: revision of the format.
+    """
+
+    path: bytes
+    directory: bytes | None
+    revision: Revision
 
 
 class Ran(NamedTuple):
@@ -57,10 +75,14 @@ class Ran(NamedTuple):
 
 
 def refusal(ran: Ran) -> tuple[str, str]:
-    """Why a program refused: its last line, fit to be shown, and the rule that it names, empty if none."""
-    lines = (ran.err.strip() or ran.out.strip()).splitlines()[-1:]
-    rule = _RULE.search(ran.err + ran.out)
-    reason = printable(lines[0][:_LINE]) if lines else f"exit status {ran.status}, and not a word"
+    """Why a program refused: its last line, fit to be shown, and the first rule that it names, or empty."""
+    errors, output = (
+        [line for line in text.splitlines() if line.strip() and not _WARNING.search(line)]
+        for text in (ran.err, ran.out)
+    )
+    rule = _RULE.search(b"\n".join(errors + output))
+    last = (errors or output or [f"exit status {ran.status}, and not a word".encode()])[-1]
+    reason = printable(last[:_LINE].strip())
     return reason, rule[0].decode() if rule else ""
 
 

@@ -13,12 +13,12 @@ from addcow_spec.errors import CannotStart, ProtocolViolation, UsageError
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from addcow_conformance.adapters._command import Ran, Words
+    from addcow_conformance.adapters._command import Place, Ran, Words
     from addcow_conformance.adapters._qemu_options import Options
     from addcow_conformance.adapters._transcript import Transcript
     from addcow_spec.model import Revision
 
-__all__ = ["Facts", "Place", "QemuImg"]
+__all__ = ["Facts", "QemuImg"]
 
 # The options that a command is given if its help has them: those of 2011 have none of these but create's.
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -45,20 +45,6 @@ class Facts(NamedTuple):
     image_file: str | None
     backing_file: str | None
     revision: str | None
-
-
-class Place(NamedTuple):
-    """An image as a command line names it.
-
-    Attributes:
-        path: its path.
-        directory: where the command is run; None where that is no matter.
-        revision: revision of the format.
-    """
-
-    path: bytes
-    directory: bytes | None
-    revision: Revision
 
 
 class QemuImg:

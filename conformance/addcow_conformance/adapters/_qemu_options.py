@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import NamedTuple
 
@@ -57,8 +58,8 @@ def parse_options(text: str) -> Options:
             raise UsageError(f"qemu: {option} wants a value")
     chosen = {option: tuple(values) or _DEFAULTS[option] for option, values in given.items()}
     return Options(
-        _words(chosen["--qemu-img"][-1], "--qemu-img"),
-        _words(chosen["--qemu-io"][-1], "--qemu-io"),
+        _program(chosen["--qemu-img"][-1], "--qemu-img"),
+        _program(chosen["--qemu-io"][-1], "--qemu-io"),
         chosen["--format"][-1],
         tuple(map(Revision, _known("--revision", chosen, tuple(Revision)))),
         frozenset(BACKINGS) - set(_known("--without", chosen, BACKINGS)),
@@ -70,9 +71,15 @@ def _words(text: str, what: str) -> tuple[str, ...]:
         words = tuple(shlex.split(text))
     except ValueError as error:
         raise UsageError(f"qemu: {what}: {error}") from error
-    if what.startswith("--") and not (words and words[0]):
-        raise UsageError(f"qemu: {what} wants a command")
     return words
+
+
+def _program(text: str, option: str) -> tuple[str, ...]:
+    words = _words(text, option)
+    if not words or not words[0]:
+        raise UsageError(f"qemu: {option} wants a command")
+    # It is run in several directories.
+    return (os.path.abspath(words[0]) if os.path.dirname(words[0]) else words[0], *words[1:])
 
 
 def _known(option: str, chosen: dict[str, tuple[str, ...]], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from addcow_conformance.adapters._command import run
+from addcow_conformance.adapters._command import Place, run
 from addcow_conformance.adapters._make import make_image
 from addcow_conformance.adapters._qemu_image import QemuImage
-from addcow_conformance.adapters._qemu_img import Place, QemuImg
+from addcow_conformance.adapters._qemu_img import QemuImg
 from addcow_conformance.adapters._qemu_io import Letters, QemuIo
 from addcow_conformance.adapters._qemu_options import Options, parse_options
 from addcow_conformance.adapters._transcript import Transcript
