@@ -23,6 +23,7 @@ from addcow_conformance.results.expect import (
 )
 from addcow_spec.rules import Profile
 from tests.conformance.result_samples import RED, run_of
+from tests.repo.tree import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -327,3 +328,10 @@ def test_any_entry_is_written_as_it_was_read(
     text = render([], away, FACTS)
     assert [entry["reason"] for entry in tomllib.loads(text).get("expect", [])] == [e.reason for e in away]
     assert updated(tmp_path_factory.getbasetemp(), [], away) == away
+
+
+def test_example_of_the_guide_is_a_file_of_expectations(tmp_path: Path) -> None:
+    guide = (ROOT / "conformance/README.md").read_text(encoding="utf-8")
+    (entry,) = load(tmp_path, guide.partition("```toml\n")[2].partition("```")[0])
+    assert entry.outcome is Outcome.FAIL
+    assert [name for name, _ in entry.when] == ["version", "platform"]

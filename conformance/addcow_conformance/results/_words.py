@@ -18,6 +18,7 @@ __all__ = [
     "described",
     "entry",
     "known_cases",
+    "rule_id",
     "run_facts",
     "script_lines",
     "stated",
@@ -28,15 +29,20 @@ __all__ = [
 TOOL = "addcow-conformance"
 
 
+def rule_id(result: CaseResult) -> str:
+    """The rule that is broken where the catalogue has it, else that of the case; fit to be shown."""
+    return one_line(result.broken if result.broken in catalogue() else result.rule)
+
+
 def stated(result: CaseResult) -> Rule | None:
-    """The rule that is broken, or else that of the case; None where the catalogue has no such rule."""
-    return catalogue().get(result.broken or result.rule)
+    """The rule of that id; None where the catalogue has none."""
+    return catalogue().get(rule_id(result))
 
 
 def described(result: CaseResult) -> str:
     """The rule of a result with its title."""
     found = stated(result)
-    return f"{found.id}: {found.title}" if found else one_line(result.broken or result.rule)
+    return f"{found.id}: {found.title}" if found else rule_id(result)
 
 
 def contrast(result: CaseResult) -> tuple[tuple[str, str], ...]:

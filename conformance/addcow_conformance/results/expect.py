@@ -81,10 +81,10 @@ def render(
 
     An entry stays as it is where all that it matches is as expected, and where its conditions do not hold. A
     glob that is right about some of its cases only becomes an entry for each of those. What is left over is
-    new, with a comment that says what was found.
+    new, with a comment that says what was found. An entry that matches no case is dropped.
 
     Args:
-        results: what became of the cases.
+        results: what became of the cases, those that were left out among them.
         expectations: the entries so far.
         facts: what `facts` gives.
     """

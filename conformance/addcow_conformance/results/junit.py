@@ -18,6 +18,7 @@ from addcow_conformance.results._words import (
     contrast,
     described,
     entry,
+    rule_id,
     run_facts,
     script_lines,
     stated,
@@ -57,7 +58,7 @@ def _case(result: CaseResult) -> TestCase:
     case = TestCase(one_line(result.case), classname=one_line(group), time=round(result.seconds, 3))
     stands = stated(result)
     properties = Properties()
-    properties.add_property(Property("rule", one_line(result.broken or result.rule)))
+    properties.add_property(Property("rule", rule_id(result)))
     for source in stands.sources if stands else ():
         properties.add_property(Property("source", str(source)))
     case.append(properties)
@@ -73,20 +74,16 @@ def _case(result: CaseResult) -> TestCase:
 
 def _verdict(result: CaseResult) -> Error | Failure | Skipped | None:
     """What the case comes to; None where it passes as it should."""
-    if result.deviates:
-        kind, named = (Error, result.outcome) if result.outcome in BAD - {Outcome.FAIL} else _failure(result)
-        verdict = kind(_message(result), one_line(named))
-        verdict.text = _text(result)
-        return verdict
-    if result.known and result.outcome in BAD:
-        return Skipped(f"known: {one_line(result.known.reason)}", one_line(result.outcome))
-    if result.outcome is not Outcome.PASS:
-        return Skipped(one_line(result.detail), one_line(result.outcome))
-    return None
-
-
-def _failure(result: CaseResult) -> tuple[type[Failure], str]:
-    return Failure, "unexpected pass" if result.outcome is Outcome.PASS else result.broken or result.rule
+    if not result.deviates:
+        if result.outcome is Outcome.PASS:
+            return None
+        known = f"known: {one_line(result.known.reason)}" if result.known and result.outcome in BAD else ""
+        return Skipped(known or one_line(result.detail), result.outcome)
+    failures = {Outcome.PASS: "unexpected pass", Outcome.FAIL: rule_id(result)}
+    kind = Failure if result.outcome in failures else Error
+    verdict = kind(_message(result), failures.get(result.outcome, result.outcome))
+    verdict.text = _text(result)
+    return verdict
 
 
 def _message(result: CaseResult) -> str:

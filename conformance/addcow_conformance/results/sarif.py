@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from addcow_conformance.report._common import one_line
 from addcow_conformance.report.sarif import _MESSAGE, _SCHEMA, _rule, _sentence
-from addcow_conformance.results._words import TOOL, contrast, entry, run_facts
+from addcow_conformance.results._words import TOOL, contrast, entry, rule_id, run_facts
 from addcow_spec import __version__
 from addcow_spec.rules import Severity, catalogue
 
@@ -48,11 +48,11 @@ def render(run: Run) -> Iterator[str]:
 
 
 def _result(result: CaseResult, index: dict[str, int]) -> dict[str, Any]:
-    rule = result.broken if result.broken in index else result.rule
+    rule = rule_id(result)
     said = ", ".join(" ".join(pair) for pair in contrast(result))
     text = f"{one_line(result.title)}: {result.outcome}" + (f", {said}" if said else "")
     return {
-        "ruleId": one_line(rule),
+        "ruleId": rule,
         **({"ruleIndex": index[rule]} if rule in index else {}),
         "level": Severity.ERROR,
         "message": {"text": _sentence(text).translate(_MESSAGE)},
