@@ -12,7 +12,9 @@ from tests.repo.tree import PACKAGES
 PINNED = {
     "addcow_conformance": "",
     "addcow_conformance.adapters": "",
+    "addcow_conformance.adapters.cli": "CliImage CliTarget load",
     "addcow_conformance.adapters.nbd": "NbdImage NbdTarget load",
+    "addcow_conformance.adapters.qemu": "QemuTarget load",
     "addcow_conformance.adapters.reference": "ReferenceProgram main",
     "addcow_conformance.adapters.stdio": "About StdioImage StdioTarget load",
     "addcow_conformance.checker": (

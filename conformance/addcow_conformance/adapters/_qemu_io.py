@@ -7,9 +7,9 @@ line is not sent before the prompt: qemu-io would take it out of the pipe, and t
 
 from __future__ import annotations
 
-import os
 import re
 import time
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.adapters._command import Child, Ran, refusal, shell_line
@@ -70,7 +70,6 @@ class QemuIo:
         under: the words of a command that runs it.
         timeout: seconds that an answer may take.
         directory: where it is run; None for the directory of this process.
-        scratch: a directory for data to be written.
         transcript: is told of each command.
 
     Raises:
@@ -85,11 +84,9 @@ class QemuIo:
         under: Words,
         timeout: float,
         directory: bytes | None,
-        scratch: str,
         transcript: Transcript,
     ) -> None:
         self._timeout = timeout
-        self._scratch = scratch
         self._child = Child((*under, *words), limit=_OUTPUT, directory=directory)
         self._complained = False
         self._script = _Script(shell_line(words, directory))
@@ -170,13 +167,13 @@ class QemuIo:
         Raises:
             Complaint: it failed.
         """
-        path = os.path.join(self._scratch, f"source-{len(self._script.files)}")
-        if self._kept:
-            octal = "".join(f"\\{byte:03o}" for byte in data)
-            self._script.files.append(f"mkdir -p {self._scratch}; printf '{octal}' >{path}")
-        with open(path, "wb") as file:
+        with NamedTemporaryFile(prefix="addcow-source-") as file:
             file.write(data)
-        self.request(f"{command} -s {path} {offset} {len(data)}", offset, len(data))
+            file.flush()
+            if self._kept:
+                octal = "".join(f"\\{byte:03o}" for byte in data)
+                self._script.files.append(f"printf '{octal}' >{file.name}")
+            self.request(f"{command} -s {file.name} {offset} {len(data)}", offset, len(data))
 
     def allocated(self) -> list[tuple[int, int, bool]] | None:
         """Start and length of all ranges, and whether the image itself has them; None if that is not told."""

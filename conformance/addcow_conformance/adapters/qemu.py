@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import ExitStack, suppress
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -21,7 +20,7 @@ from addcow_conformance.adapters._qemu_io import Letters, QemuIo
 from addcow_conformance.adapters._qemu_options import Options, parse_options
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.adapters.stdio import About
-from addcow_spec.errors import AdapterError, InvalidImage, UsageError
+from addcow_spec.errors import InvalidImage, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,10 +89,8 @@ class QemuTarget:
         told = run((*self._under, *options.io, "--help"), timeout=timeout, doing="--help")
         # Of 2011 it finds the format out by itself.
         self._formats = re.search(rb"(?<![\w-])-f\b", told.out + told.err) is not None
-        with ExitStack() as stack:
-            self._scratch = stack.enter_context(TemporaryDirectory(prefix="addcow-qemu-"))
-            self.letters, informed = self._tried()
-            self._ending = stack.pop_all()
+        with TemporaryDirectory(prefix="addcow-qemu-") as directory:
+            self.letters, informed = self._tried(os.fsencode(directory))
         found = {
             "create": True,
             "write": True,
@@ -113,16 +110,14 @@ class QemuTarget:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(AdapterError):
-            self.close()
+        self.close()
 
-    def _tried(self) -> tuple[Letters, bool]:
+    def _tried(self, here: bytes) -> tuple[Letters, bool]:
         """The options of qemu-io's commands, and whether ``info`` tells the image file.
 
         The image is made here, as not every qemu-io gives help without one. Who refuses it will be found out
         by the first session, and not here.
         """
-        here = os.fsencode(self._scratch)
         with open(os.path.join(here, b"trial.raw"), "xb") as file:
             file.truncate(_TRIAL)
         revision = self._options.revisions[0]
@@ -151,7 +146,6 @@ class QemuTarget:
             under=self._under,
             timeout=self._timeout,
             directory=place.directory,
-            scratch=self._scratch,
             transcript=self.transcript,
         )
 
@@ -236,9 +230,8 @@ class QemuTarget:
         self._free()
 
     def close(self) -> None:
-        """Leave nothing that runs, and no file."""
+        """End what runs, if an image was not closed."""
         self._free()
-        self._ending.close()
 
 
 class _Opened(NamedTuple):
