@@ -12,6 +12,25 @@ const LONGEST_NAME = 4059;
 const LAST_NAME = 4094;
 const HAS_BACKING = 1;
 const NO_PROBE = 2;
+// Bytes from which on the version can be told.
+const VERSIONED = 12;
+// Types of the file systems that are mounted at /proc and /sys, and below them: linux/magic.h.
+const PSEUDO = new Set([
+  0x9fa0n, // proc
+  0x62656572n, // sysfs
+  0x64626720n, // debugfs
+  0x74726163n, // tracefs
+  0x27e0ebn, // cgroup
+  0x63677270n, // cgroup2
+  0x73636673n, // securityfs
+  0xf97cff8cn, // selinuxfs
+  0x42494e4dn, // binfmt_misc
+  0xcafe4a11n, // bpf
+  0xde5e81e4n, // efivarfs
+  0x6165676cn, // pstore
+  0x43415d53n, // smackfs
+  0x6e736673n, // nsfs
+]);
 
 class Refused extends Error {
   constructor(rule, message) {
@@ -49,13 +68,14 @@ function writeAll(file, data, offset) {
 
 /** Open a file that an image names, or the image itself: a regular file, and nothing that blocks. */
 function openFile(path, flags, absent) {
-  let stat;
+  let stat, system;
   try {
     stat = fs.statSync(path, { bigint: true });
+    system = fs.statfsSync(path, { bigint: true });
   } catch (error) {
     throw new Refused(absent, error.message);
   }
-  check(stat.isFile(), "ACW-ENV-003", "a named file is no regular file");
+  check(stat.isFile() && !PSEUDO.has(system.type), "ACW-ENV-003", "a named file is no regular file");
   let file;
   try {
     file = fs.openSync(path, flags);
@@ -75,6 +95,7 @@ function resolve(path, name) {
 /** The header of an add-cow file of so many bytes: its two names, the second one null without a backing file. */
 function parseHeader(header, length) {
   check(header.subarray(0, 8).equals(MAGIC), "ACW-HDR-001", "this is no add-cow file");
+  check(length >= VERSIONED, "ACW-HDR-003", "the header ends inside the version");
   check(header.readUInt32LE(8) === 1, "ACW-HDR-002", "the version is unknown");
   check(length >= HEADER, "ACW-HDR-003", "the header is cut off");
   const [backingAt, backingSize, imageAt, imageSize] = [12, 16, 20, 24].map((at) => header.readUInt32LE(at));
