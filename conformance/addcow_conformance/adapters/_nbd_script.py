@@ -21,6 +21,8 @@ __all__ = ["SOCKET", "Script"]
 SOCKET = "\0socket\0"
 
 _WAIT = 'until [ -S "$SOCKET" ] || ! kill -0 "$SERVER"; do sleep 0.1; done'
+# Where the client did not come so far.
+_KILL = 'kill -s KILL -- "-$SERVER" 2>/dev/null'
 # What is out of bounds, or of a disk that cannot be written, is for the server to judge.
 _HEAD = (
     "import os",
@@ -50,8 +52,8 @@ class Script:
         if not self._transcript.kept:
             return
         # In a process group of its own, which is what a kill goes to.
-        program = f"cd {_quoted(os.fsdecode(directory))} && exec {' '.join(map(_quoted, words))}"
-        self._transcript.add(f"SOCKET=$(mktemp -d)/socket\nset -m; ({program}) & set +m; export SERVER=$!")
+        program = f"cd {_quoted(os.fsdecode(directory))} && exec setsid {' '.join(map(_quoted, words))}"
+        self._transcript.add(f"SOCKET=$(mktemp -d)/socket; ({program}) & export SERVER=$!")
         self._transcript.add(_WAIT)
         self._requests = HereDocument(_nbdsh(), _HEAD)
         self._transcript.add(self._requests)
@@ -67,7 +69,7 @@ class Script:
 
     def kill(self) -> None:
         """The program is killed, while the client is connected."""
-        self._end("os.killpg(int(os.environ['SERVER']), 9)", 'wait "$SERVER"')
+        self._end("os.killpg(int(os.environ['SERVER']), 9)", f'{_KILL}; wait "$SERVER"')
 
     def _end(self, last: str, after: str) -> None:
         if self._requests in self._transcript:
@@ -79,7 +81,8 @@ class Script:
 def _nbdsh() -> str:
     """The command of the client: nbdsh, with the Python that is beside it."""
     directory = shlex.quote(os.path.dirname(shutil.which("nbdsh") or ""))
-    return f'PATH={directory}:$PATH nbdsh --base-allocation -u "nbd+unix:///?socket=$SOCKET" -'
+    client = 'nbdsh --base-allocation -u "nbd+unix:///?socket=$SOCKET"'
+    return f"PATH={directory}:$PATH {client} -c 'import sys; exec(sys.stdin.read())'"
 
 
 def _quoted(word: str) -> str:
