@@ -7,15 +7,20 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from addcow_conformance.suite.cases import (
-    _behaviour,
     _choices,
     _creating,
+    _keeping,
     _models,
     _naming,
     _opening,
     _power,
+    _reading,
+    _refusing,
     _sharing,
+    _sizing,
+    _streaming,
     _telling,
+    _writing,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +28,22 @@ if TYPE_CHECKING:
 
 __all__ = ["all_cases"]
 
-_MODULES = (_opening, _choices, _behaviour, _creating, _naming, _sharing, _telling, _power, _models)
+_MODULES = (
+    _opening,
+    _choices,
+    _reading,
+    _writing,
+    _refusing,
+    _keeping,
+    _sizing,
+    _streaming,
+    _creating,
+    _naming,
+    _sharing,
+    _telling,
+    _power,
+    _models,
+)
 
 
 @lru_cache

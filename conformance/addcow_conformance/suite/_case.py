@@ -23,6 +23,7 @@ from addcow_conformance.targets import abilities_of, is_external
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from addcow_conformance.suite.vectors import Vector
     from addcow_conformance.targets import Target
     from addcow_spec.model import Revision
     from addcow_spec.rules import Profile
@@ -147,6 +148,8 @@ class Case(NamedTuple):
         slug: what tells it from other cases of both.
         title: what is tried, in a line.
         check: tries it; what it raises is what became of it.
+        program: the program that is run, None where that is not all.
+        vector: the vector that is opened, None where none is.
     """
 
     rule: str
@@ -154,6 +157,8 @@ class Case(NamedTuple):
     slug: str
     title: str
     check: Callable[[Bench], None]
+    program: Program | None = None
+    vector: Vector | None = None
 
     @property
     def id(self) -> str:

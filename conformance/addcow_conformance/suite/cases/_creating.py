@@ -84,13 +84,10 @@ def _no_image(bench: Bench) -> None:
 
 
 def _taken(bench: Bench) -> None:
-    """A file that holds something: an adapter removes empty ones alone."""
     bench.need("create")
     root, path = _place(bench)
     with open(path, "wb") as file:
         file.write(b"precious")
-    if bench.external:
-        bench.need("keep")
     with untouched(root, _RULE, "creating over a file that is not empty"):
         refused = create(bench, path, b"disk.raw")
     if refused is None:

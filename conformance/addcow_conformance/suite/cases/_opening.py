@@ -24,7 +24,7 @@ def cases() -> Iterator[Case]:
     """A case for each vector; its name is that of the vector."""
     for vector in corpus():
         slug = vector.id.removeprefix(f"{vector.rule}-")
-        yield Case(vector.rule, vector.revision, slug, vector.comment, partial(_check, vector))
+        yield Case(vector.rule, vector.revision, slug, vector.comment, partial(_check, vector), vector=vector)
 
 
 def _check(vector: Vector, bench: Bench) -> None:

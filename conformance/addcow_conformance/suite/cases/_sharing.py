@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from addcow_conformance.programs import Violation
+from addcow_conformance.programs import Unsupported, Violation
 from addcow_conformance.suite._case import Bench, Case
 from addcow_conformance.suite._made import make, open_made
 from addcow_spec.errors import AdapterError, AddCowError
@@ -77,7 +77,7 @@ def _after(bench: Bench) -> None:
 
 def _after_kill(bench: Bench) -> None:
     if not bench.external:
-        bench.need("process")
+        raise Unsupported("a module is in this process, which is not killed")
     path = _made(bench)
     _writes(bench.target, bench, path).kill()
     with bench.another() as other:
