@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from addcow_conformance.powerloss._allowed import Moment, before_creation, during, settled
+from addcow_conformance.powerloss._history import History
 from addcow_conformance.powerloss._strace import CannotTrace, parse
 from addcow_conformance.powerloss._syscalls import Tracer
 from addcow_conformance.programs import IMAGE, RAW, Disk, Operation, Session
 from addcow_conformance.targets import abilities_of
+from addcow_ref import FileStorage
+from addcow_ref.memory import MemoryFiles
+from addcow_ref.testing import SyncEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +29,8 @@ __all__ = ["Phase", "Recorded", "record"]
 
 # Bytes of a log; that of a workload of a few operations has one or two million.
 _LARGEST_LOG = 64 << 20
+# Bytes that are compared at once.
+_PIECE = 64 << 10
 
 
 class Phase(NamedTuple):
@@ -131,18 +139,62 @@ def record(
         backing = session.backing.files
     said = _read(log)
     wanted = {os.path.join(path, name): (0, at) for at, name in enumerate((IMAGE, RAW, *backing))}
-    contents = {name: data if isinstance(data, int) else len(data) for name, data in noting.beginning.items()}
-    contents |= {name: len(data) for name, data in backing.items()}
+    contents = noting.beginning | backing
     if "create" in noting.abilities:
         del contents[IMAGE]
-    lengths = {os.path.join(path, name): length for name, length in contents.items()}
-    return Recorded(
+    lengths = {os.path.join(path, name): _length(content) for name, content in contents.items()}
+    recorded = Recorded(
         noting.beginning,
         {(0, 0): IMAGE, (0, 1): RAW},
         backing,
         tuple(Tracer(path, wanted, lengths).run(parse(said.decode("latin-1").split("\n")[:-1]))),
         tuple(phase._replace(end=said.count(b"\n", 0, size)) for size, phase in phases),
     )
+    if recorded.phases:
+        _verify(recorded, path)
+    return recorded
+
+
+def _length(content: bytes | int) -> int:
+    return content if isinstance(content, int) else len(content)
+
+
+def _verify(recorded: Recorded, directory: bytes) -> None:
+    """Check that what was traced makes the files that are there.
+
+    Raises:
+        CannotTrace: it does not: somebody else has written to them, or nobody saw how.
+    """
+    history, memory = History(recorded.beginning, recorded.names), MemoryFiles()
+    log = recorded.steps[-1].log if recorded.steps else ()
+    for event in (*(e for e in log if e.file in recorded.names), *map(SyncEvent, recorded.names)):
+        history.add(event)
+    (state,) = history.states(bound=1, samples=0, random=Random(0))  # noqa: S311 - there is one only
+    for name in recorded.beginning:
+        traced = memory.create(name)
+        history.put(name, state, traced)
+        there = FileStorage.open_path(os.path.join(directory, name))
+        with closing(there):
+            if not _equal(traced, there):
+                raise CannotTrace(f"{name.decode()} is not what the calls that were traced have made of it")
+
+
+def _equal(traced: Storage, there: Storage) -> bool:
+    end, at = there.length(), 0
+    if traced.length() != end:
+        return False
+    while (at := min(traced.next_data(at, end), there.next_data(at, end))) < end:
+        size = min(_PIECE, end - at)
+        if _piece(traced, at, size) != _piece(there, at, size):
+            return False
+        at += size
+    return True
+
+
+def _piece(storage: Storage, offset: int, size: int) -> bytearray:
+    data = bytearray(size)
+    storage.read_into(offset, data)
+    return data
 
 
 def _size(log: Path) -> int:
