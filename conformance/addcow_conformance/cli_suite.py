@@ -24,27 +24,32 @@ __all__ = ["COMMANDS", "group", "main", "run"]
 
 # What the list of subcommands says of each; kept here so that showing it loads none of them.
 COMMANDS = {
-    "crash": "cut the power at every moment of all short workloads",
-    "replay": "run programs again that were found or written",
     "run": "try an implementation on every case, and gate it",
     "smoke": "tell a broken adapter from a broken implementation",
+    "list": "list the cases",
+    "explain": "explain a case: the rule, and what is done",
+    "replay": "run programs again that were found or written",
+    "crash": "cut the power at every moment of all short workloads",
+    "copy": "write the vectors into a directory, for those who run no Python",
 }
 
 _EPILOG = """\b
 Examples:
-  addcow-conformance crash                          the reference engine
+  addcow-conformance run python:addcow_ref          the reference engine
+  addcow-conformance run "stdio:./mything" --expect known.toml --junit junit.xml
   addcow-conformance crash --target python:mything --save found
   addcow-conformance replay --target python:mything found/*.json
   addcow-conformance smoke "stdio:./mything --fast"
 
 \b
 Exit status:
-  0    no rule is broken
-  1    a file could not be read or written
+  0    no rule is broken; of run: all is as expected
+  1    a file could not be read or written; of run: something is not as expected
   64   wrong usage, or a file that is no program
+  65   of run: the expectation file cannot be used
   69   the target cannot be loaded or started, or does not speak the protocol
   70   internal error
-  77   a rule is broken
+  77   a rule is broken; of crash, replay and smoke
   130  interrupted by SIGINT; 143 by SIGTERM
 
 \b
