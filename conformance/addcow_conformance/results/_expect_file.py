@@ -84,11 +84,11 @@ def _entries(document: dict[str, Any]) -> tuple[Expectation, ...]:
     listed = document.get("expect", [])
     if type(listed) is not list:
         raise BadExpectations("expect is no list of tables: write [[expect]] above each entry")
-    entries: dict[object, Expectation] = {}
+    entries: dict[tuple[str, object], Expectation] = {}
     for number, entry in enumerate(listed, 1):
         place = f"entry {number}"
         made = _entry(entry, place)
-        same = entries.setdefault((made.case, frozenset(made.when)), made)
+        same = entries.setdefault((made.case, made.when), made)
         if same is not made:
             raise BadExpectations(f"{place}: there is one for this case and condition already: drop one")
     return tuple(entries.values())
