@@ -211,7 +211,7 @@ class StdioTarget:
         backing_format: str | None,
         revision: Revision,
     ) -> None:
-        """See `targets.Target.create_image`; the empty file of the storage is removed first.
+        """See `targets.Target.create_image`; the storage's file is removed first, if it is empty.
 
         Raises:
             UsageError: it is refused.
@@ -220,7 +220,8 @@ class StdioTarget:
         """
         path = os.path.abspath(target.path)
         target.close()
-        os.unlink(path)
+        if not os.path.getsize(path):
+            os.unlink(path)
         self._free()
         if "create" not in self.abilities:
             with self.transcript.making(path):

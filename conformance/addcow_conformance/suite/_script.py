@@ -32,11 +32,13 @@ class Script:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        self._folder = ""
         self._transcript: Any = getattr(bench.target, "transcript", None)
         if self._transcript is not None:
             bench.prepare = self._start
 
     def _start(self, directory: bytes) -> None:
+        self._folder = os.fsdecode(directory)
         self._transcript.start(lambda: _files(directory))
 
     def text(self, case: Case) -> str:
@@ -48,7 +50,10 @@ class Script:
         head = ["#!/bin/sh", f"# {case.id}: {case.title}"]
         if stated:
             head.append(f"# {stated.id}, {stated.title}: {stated.statement}")
-        return "\n".join((*head, "set -u", 'cd "$(mktemp -d)" || exit', *lines)) + "\n"
+        done = "\n".join(lines)
+        if self._folder:  # which will be another one
+            done = done.replace(self._folder, ".")
+        return "\n".join((*head, "set -u", 'cd "$(mktemp -d)" || exit', done)) + "\n"
 
 
 def _in_process(bench: Bench) -> tuple[str, ...]:
