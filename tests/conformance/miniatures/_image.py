@@ -11,7 +11,8 @@ from addcow_spec.errors import StorageError, UsageError
 from addcow_spec.model import Revision
 from tests.conformance.miniatures._header import bytes_of
 
-_PIECE = 1 << 20
+# Units that a stream copies in one go; then it asks whether it is to stop.
+_STEP = 4
 _LARGEST = (1 << 63) - 1
 
 
@@ -339,7 +340,7 @@ class Image:
         unit, reach = self.header.unit, self.backing.size if self.backing else 0
         for first, stop, is_set in self.bitmap.runs(0, self.units):
             if not is_set:
-                return first, min(stop, first + _PIECE // unit) if first * unit < reach else stop
+                return first, min(stop, first + _STEP) if first * unit < reach else stop
         return None
 
     def copy(self, first, stop):

@@ -132,7 +132,6 @@ def _faults(before, *operations, calls=10):
 
 # For each rule programs, by the unit and the size of the disk.
 PROGRAMS = {
-    "ACW-BMP-002": lambda u, n: [(Write(0, n), Resize(u), Flush())],
     "ACW-SIZ-001": lambda u, n: [(Read(0, n), Write(u, 9), Flush())],
     "ACW-SIZ-002": lambda u, n: [(Read(0, n), Write(u, 9), Flush())],
     "ACW-SIZ-003": lambda _, n: [(Write(n - 1, 1), Flush())],
@@ -155,6 +154,7 @@ PROGRAMS = {
         for first, second in (
             (Write(0, u // 4), Write(u // 2, u // 4, 2)),
             (Write(0, u), Write(2 * u, u, 2)),
+            (Stream(), Write(u + 5, 100, 2)),
         )
         for pause in range(4)
     ],
@@ -169,7 +169,6 @@ PROGRAMS = {
         (Write(u, u), Stream()),
         (Stream(1), Kill(), Stream()),
         (Write(0, u), Stream(0)),
-        *((Race(Stream(), Write(0, u), pause),) for pause in range(6)),
     ],
     "ACW-DYN-013": lambda _, n: [(Resize(2 * n), Reopen())],
 }
@@ -198,11 +197,9 @@ POWER_LOSSES = {
             for operation in _FAMILIES[name].alphabet[:2]
         ),
         ("v6", ()),
+        *(("v10", (operation,)) for operation in _FAMILIES["v10"].alphabet if isinstance(operation, Resize)),
         ("v6-pages", (_PAGES[0], _PAGES[3])),
         ("v6-pages", (_PAGES[0], _PAGES[3], Kill(), Flush())),
-    ],
-    "ACW-DYN-011": [
-        ("v10", (operation,)) for operation in _FAMILIES["v10"].alphabet if isinstance(operation, Resize)
     ],
 }
 
@@ -225,6 +222,19 @@ def _made(implementation, revision=Revision.V10, size=1 << 20):
     implementation.create_image(file, b"disk.raw", revision=revision)
     file.close()
     return files
+
+
+def tell_name(implementation):
+    """What an image in a directory of its own says that its image file is called."""
+    files = MemoryFiles({b"images/disk.raw": bytes(512)})
+    file = files.create(b"images/disk.add-cow")
+    implementation.create_image(file, b"disk.raw", revision=Revision.V10)
+    file.close()
+    try:
+        image = _open(implementation, files.open(b"images/disk.add-cow"), writable=False)
+    except ImageError as error:
+        return error.rule
+    return image.image_file.decode()
 
 
 def create_over(implementation):
@@ -313,10 +323,26 @@ def open_large(implementation):
     return "much" if file.read > 1 << 20 else "little"
 
 
+def go_round(implementation):
+    """Look at all pages of a bitmap that is larger than the cache, twice: whether they are read again."""
+    unit = 512
+    files = _made(implementation, Revision.V6, 4096 * 8 * unit * 64)
+    file = Metered(files.open(b"disk.add-cow", writable=True))
+    image = implementation.open_image(file, writable=True, revision=Revision.V6, cache_size=4096)
+    reads = []
+    for _ in range(2):
+        before = file.read
+        for page in range(64):
+            image.read(page * 4096 * 8 * unit, 1)
+        reads.append(file.read - before)
+    return "again" if reads[1] else "kept"
+
+
 SINGLE = {
     "ACW-CHN-004": [Probe(f"{layers} layers", partial(open_chain, layers)) for layers in (200, 201)],
-    "ACW-DYN-008": [Probe("a large disk", open_large)],
+    "ACW-DYN-008": [Probe("a large disk", open_large), Probe("a small cache", go_round)],
     "ACW-DYN-010": [
+        Probe("information", tell_name),
         Probe("an existing file", create_over),
         Probe("no image file", partial(create_without, b"disk.raw")),
         Probe("no backing file", partial(create_without, b"base.raw")),

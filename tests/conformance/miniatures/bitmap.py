@@ -60,6 +60,14 @@ class WholeBitmapIsInMemory(Bitmap):
             self.page(index)
 
 
+@breaks("ACW-DYN-008")
+class PagesAreNeverGivenBack(Bitmap):
+    """Whoever has a cache, and nothing that bounds it."""
+
+    def make_room(self):
+        pass
+
+
 @breaks("ACW-DYN-002")
 class LastBytesOfThePageAreNotWritten(Bitmap):
     """Whoever rounds the range of the bitmap to sectors, and rounds its end down, as the drivers did."""

@@ -49,6 +49,19 @@ class CycleIsFollowedForEver(Opener):
         return below
 
 
+@breaks("ACW-CHN-002")
+class CycleOverflowsTheStack(CycleIsFollowedForEver):
+    """Whoever does the same by a function that calls itself."""
+
+    def count(self, file, revision):
+        below = self.next(file, self.read_header(file, revision))
+        if below is None:
+            return 1
+        layers = 1 + self.count(below, None)
+        below.close()
+        return layers
+
+
 @breaks("ACW-CHN-004")
 class ChainHasNoLimit(Opener):
     """Whoever has never seen a chain of more than five."""

@@ -42,6 +42,15 @@ class FirstBitDecidesForAll(Image):
         return self.below(offset, length)
 
 
+@breaks("ACW-DYN-010")
+class PathIsToldForTheName(Image):
+    """Whoever keeps the path that was opened, and no longer knows what was stored."""
+
+    @property
+    def image_file(self):
+        return self.raw_file.path
+
+
 @breaks("ACW-DYN-007")
 class ReadPastTheEndIsShort(Image):
     """Whoever thinks of read(2), which gives what there is."""

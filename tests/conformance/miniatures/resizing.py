@@ -9,7 +9,7 @@ from tests.conformance.miniatures._image import Image
 from tests.conformance.miniatures._table import breaks
 
 
-@breaks("ACW-BMP-002")
+@breaks("ACW-DYN-011")
 class UnusedBitsStaySet(Image):
     """Whoever cuts the bitmap by bytes."""
 
@@ -36,7 +36,7 @@ class SizeFieldIsKept(Image):
         pass
 
 
-@breaks("ACW-DYN-011")
+@breaks("ACW-DYN-005")
 class ImageFileGrowsFirst(Image):
     """Whoever does the data first everywhere, as v6's driver did."""
 
@@ -47,7 +47,7 @@ class ImageFileGrowsFirst(Image):
             super().grow(size)
 
 
-@breaks("ACW-DYN-011")
+@breaks("ACW-DYN-005")
 class ResizeIsNotSynced(Image):
     """Whoever leaves it to the next flush."""
 

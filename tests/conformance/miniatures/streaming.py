@@ -44,10 +44,10 @@ class StreamSetsBitsFirst(Image):
             pieces = clear_runs(self)
             for piece in pieces:
                 self.bitmap.set(*piece)
-            for piece in pieces:
+            for unit in (unit for piece in pieces for unit in range(*piece)):
                 if stop and stop():
                     return False
-                self.copy(*piece)
+                self.copy(unit, unit + 1)
             self.make_durable()
         return True
 
@@ -95,7 +95,7 @@ class StreamForReadingIsTaken(Image):
         return False if stop and stop() else super().stream(stop=stop)
 
 
-@breaks("ACW-DYN-012")
+@breaks("ACW-DYN-006")
 class StreamWaitsForNobody(Image):
     """Whoever streams an image that nobody uses, and then lets somebody use it."""
 
