@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Command"]
 
 _READ_ONLY = re.compile(r"\{readonly:([^{}]*)\}")
+_PLACE = re.compile(r"\{(?:image|socket|revision)\}")
 _NEEDED = ("{image}", "{socket}")
 
 
@@ -36,30 +37,29 @@ class Command:
     """
 
     def __init__(self, text: str, under: Sequence[str] = ()) -> None:
-        try:
-            program, *rest = shlex.split(text)
-        except ValueError as error:
-            raise UsageError(f"nbd: wants a command with {' and '.join(_NEEDED)}") from error
-        for place in _NEEDED:
-            if not any(place in word for word in rest):
-                raise UsageError(f"nbd: wants {place} among the words of the command")
-        self.name = os.path.basename(program)
-        # It is started in other directories, too.
-        first = os.path.abspath(program) if os.path.dirname(program) else program
-        self._words = (*under, first, *rest)
+        self._words = {
+            writable: (*under, *_split(_READ_ONLY.sub("" if writable else r"\1", text)))
+            for writable in (True, False)
+        }
+        self.name = os.path.basename(self._words[True][len(under)])
 
     def words(self, image: bytes, socket: str, revision: Revision, *, writable: bool) -> list[str]:
         """The words for one opening."""
         values = {"{image}": os.fsdecode(image), "{socket}": socket, "{revision}": str(revision)}
-        found = []
-        for word in self._words:
-            whole = _READ_ONLY.fullmatch(word)
-            if whole:
-                found += [] if writable else shlex.split(whole[1])
-                continue
-            said = _READ_ONLY.sub("" if writable else r"\1", word)
-            found.append(_PLACE.sub(lambda place: values[place[0]], said))
-        return found
+        return [_PLACE.sub(lambda place: values[place[0]], word) for word in self._words[writable]]
 
 
-_PLACE = re.compile(r"\{(?:image|socket|revision)\}")
+def _split(text: str) -> list[str]:
+    """The words of a command, whose program is found from every directory.
+
+    Raises:
+        UsageError: it is no command, or lacks a placeholder.
+    """
+    try:
+        program, *rest = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"nbd: wants a command with {' and '.join(_NEEDED)}") from error
+    for place in _NEEDED:
+        if not any(place in word for word in rest):
+            raise UsageError(f"nbd: wants {place} among the words of the command")
+    return [os.path.abspath(program) if os.path.dirname(program) else program, *rest]

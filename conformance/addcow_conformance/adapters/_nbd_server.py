@@ -93,12 +93,12 @@ class Server:
             self._fail(CannotStart(self._process.how))
         if status <= 0 or _SIGNAL < status <= _SIGNAL + _SIGNALS:
             self._fail(Crashed(f"{self._process.how}, and has served nothing"))
-        self.check_sanitizer()
+        self._check_sanitizer()
         said = self._process.said
         rule = next((found[0] for line in said if (found := _RULE.search(line))), "")
         raise InvalidImage(said[-1] if said else self._process.how, rule=rule)
 
-    def check_sanitizer(self) -> None:
+    def _check_sanitizer(self) -> None:
         """Raise what a sanitizer has said, if it has: a SanitizerReport; the program is ended then."""
         if self._process.sanitizer:
             self._process.kill()
@@ -120,7 +120,7 @@ class Server:
         if lost:
             self._process.kill()
             self._fail(ProtocolViolation("it has hung up, and runs on"))
-        self.check_sanitizer()
+        self._check_sanitizer()
 
     def _fail(self, error: AdapterError) -> NoReturn:
         if self._process.sanitizer and not isinstance(error, SanitizerReport):
@@ -140,7 +140,7 @@ class Server:
         self._finalizer.detach()
         if how:
             self._fail(Crashed(how))
-        self.check_sanitizer()
+        self._check_sanitizer()
 
     def end(self, seconds: float) -> None:
         """End it by SIGTERM.
@@ -157,7 +157,7 @@ class Server:
             self._fail(TimedOut(f"it goes on for {seconds:g} seconds after SIGTERM"))
         if self._process.status not in _ORDERLY:
             self._fail(Crashed(f"{self._process.how}, when it was told to end"))
-        self.check_sanitizer()
+        self._check_sanitizer()
 
     def drop(self) -> tuple[str, ...]:
         """End it by SIGKILL, whatever it did; its last words."""

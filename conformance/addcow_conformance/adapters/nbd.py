@@ -163,7 +163,8 @@ class NbdTarget:
             except StorageError as error:
                 server.check_running(lost=str(error).startswith(_LOST))
                 raise
-            server.check_sanitizer()
+            if do != "close":  # then some end by themselves
+                server.check_running(lost=False)
         except AdapterError:
             self._server = None
             raise
