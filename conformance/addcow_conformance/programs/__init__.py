@@ -1,6 +1,7 @@
 """Programs of operations: a disk and what is done to it, run on an implementation beside an oracle."""
 
 from addcow_conformance.programs._abilities import Unsupported
+from addcow_conformance.programs._backing import make_backing
 from addcow_conformance.programs._files import IMAGE, RAW, check_memory
 from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program, program_schema
 from addcow_conformance.programs._patience import Endless, Patience
@@ -61,6 +62,7 @@ __all__ = [
     "check_memory",
     "dump_program",
     "load_program",
+    "make_backing",
     "program_schema",
     "tell",
 ]

@@ -21,14 +21,17 @@ _PIECE = bytes(range(1, 252))
 _CACHE = 1 << 20
 
 
-def create(bench: Bench, path: bytes, image: bytes, backing: bytes | None = None) -> AddCowError | None:
+def create(
+    bench: Bench, path: bytes, image: bytes, backing: bytes | None = None, *, probed: bool = False
+) -> AddCowError | None:
     """Have the target make an image in a file, which is there and is empty as a rule.
 
     Args:
         bench: the target.
         path: the file.
         image: name of the image file.
-        backing: name of a raw backing file, None for none.
+        backing: name of a backing file, None for none.
+        probed: whether its format is left to a probe, and not stated to be raw.
 
     Returns:
         The error that it ends in, None where it is done.
@@ -37,7 +40,7 @@ def create(bench: Bench, path: bytes, image: bytes, backing: bytes | None = None
         Violation: it ends in anything else.
     """
     file = FileStorage.open_path(path, writable=True)
-    raw = "raw" if backing and bench.revision is Revision.V10 else None
+    raw = "raw" if backing and not probed and bench.revision is Revision.V10 else None
     try:
         with Patience():
             bench.target.create_image(

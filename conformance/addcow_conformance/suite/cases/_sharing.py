@@ -25,6 +25,13 @@ def cases() -> Iterator[Case]:
     """Who may be there beside whom, for each revision."""
     for revision in Revision:
         yield Case(_RULE, revision, "two-writers", "the second writer is told", _two)
+        yield Case(
+            "ACW-DYN-009",
+            revision,
+            "a-refusal-holds-nothing",
+            "what was refused can be opened for writing when it is mended",
+            _after_refusal,
+        )
         yield Case(_RULE, revision, "after-closing", "when the writer has closed, another may write", _after)
         yield Case(
             _RULE, revision, "after-a-kill", "when the writer is killed, another may write", _after_kill
@@ -82,3 +89,23 @@ def _after_kill(bench: Bench) -> None:
     _writes(bench.target, bench, path).kill()
     with bench.another() as other:
         _writes(other, bench, path).close()
+
+
+def _after_refusal(bench: Bench) -> None:
+    path = _made(bench)
+    with open(path, "r+b") as file:
+        magic = file.read(8)
+        file.seek(0)
+        file.write(bytes(8))
+        file.flush()
+        for _ in range(2):
+            try:
+                open_made(bench, path, writable=True).close()
+            except AdapterError:
+                raise
+            except AddCowError:
+                continue
+            raise Violation("ACW-HDR-001", "an image without its magic is opened")
+        file.seek(0)
+        file.write(magic)
+    _writes(bench.target, bench, path).close()

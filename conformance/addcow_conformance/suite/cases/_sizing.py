@@ -114,6 +114,14 @@ _ROWS = (
         lambda u: (whole(u, 2), Read(2 * u, 512), Write(2 * u - 5, 5), Stream(), Flush(), whole(u, 2)),
         (Revision.V10,),
     ),
+    Row(
+        "ACW-SIZ-003",
+        "part-of-a-byte-of-bits",
+        "the bits of the last units fill no whole byte",
+        units(11),
+        units(20),
+        lambda u: (Write(10 * u + 1, u - 1), Flush(), Reopen(), whole(u, 11), Stream(), Flush()),
+    ),
     *(
         Row(
             "ACW-SIZ-003",
