@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CliImage", "CliTarget", "load"]
 
 _ABILITIES = ("create", "write", "zeroes", "resize", "stream")
-# The last number that is printed, alone or among words.
-_SIZE = re.compile(rb"\A(?:.*\D)?([0-9]{1,19})\D*\Z", re.DOTALL)
+_SIZE = re.compile(rb"\s*([0-9]{1,19})\s*")
 # Bytes that a command may print besides what it was asked for.
 _MORE = 1 << 16
 
@@ -147,12 +146,12 @@ class CliTarget:
 
         Raises:
             UsageError: it is refused.
-            ProtocolViolation: no number is printed.
+            ProtocolViolation: a number is not all that is printed.
         """
         out = self.run("size", place)
-        found = _SIZE.match(out)
+        found = _SIZE.fullmatch(out)
         if found is None:
-            raise ProtocolViolation(f"size prints no number: {printable(out[:200])}")
+            raise ProtocolViolation(f"size prints no number alone: {printable(out[:200])}")
         return int(found[1])
 
     # --- the interface of a target
