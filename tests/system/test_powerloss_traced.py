@@ -15,20 +15,23 @@ import addcow_ref
 from addcow_conformance.adapters.stdio import StdioTarget
 from addcow_conformance.powerloss import FAMILIES, CannotTrace, judge_traced
 from addcow_conformance.powerloss._recorded import record
-from addcow_conformance.powerloss._strace import strace
+from addcow_conformance.powerloss._replay import Recorded, Replay, verify
+from addcow_conformance.powerloss._strace import parse, strace
+from addcow_conformance.powerloss._syscalls import Tracer
 from addcow_conformance.programs import IMAGE, RAW, Disk, Flush, Kill, Race, Read, Session, Write
 from addcow_conformance.targets import load_target
 from addcow_ref.testing import SyncEvent
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
 from tests.conformance.stdio_programs import NODE, REFERENCE
+from tests.ref.scenes import CLUSTER, Scene
 from tests.repo.tree import ROOT
-from tests.system.serving import HANG
+from tests.system.second import nbdkit
+from tests.system.serving import HANG, libnbd
 
 pytestmark = pytest.mark.system
 
 BY_NAME = {family.name: family for family in FAMILIES}
-EVERY = tuple(BY_NAME)
 FAULTY = ROOT / "tests/conformance/faulty_program.py"
 
 
@@ -43,7 +46,7 @@ def judged(command, family, directory, operations=None):
     return judge_traced(load, family.disk, operations, directory)
 
 
-@pytest.mark.parametrize("family", EVERY)
+@pytest.mark.parametrize("family", ["v4", "v6", "v10", "v10-pages"])
 def test_engine_is_right(tmp_path, family):
     tally, found = judged(REFERENCE, BY_NAME[family], tmp_path)
     assert found is None
@@ -121,7 +124,7 @@ def test_backing_file_that_is_written(tmp_path):
 # --- the tracer sees what is done
 
 
-@pytest.mark.parametrize("family", EVERY)
+@pytest.mark.parametrize("family", BY_NAME)
 def test_calls_are_the_events_that_the_engine_tells_of(tmp_path, family):
     """Order, places and bytes; a cut of every kind of operation that there is."""
     disk, alphabet = BY_NAME[family].disk, BY_NAME[family].alphabet
@@ -132,7 +135,10 @@ def test_calls_are_the_events_that_the_engine_tells_of(tmp_path, family):
         recorded = record(
             disk, target, alphabet, directory=str(traced), log=log, windows=frozenset(), done=[]
         )
-    seen = [(recorded.names[event.file], event) for event in recorded.steps[-1].log]
+    replay = Replay(recorded)
+    for step in recorded.steps:
+        replay.advance(step)
+    seen = [(recorded.names[event.file], event) for event in replay.log]
     events = []
     with Session(disk, addcow_ref, directory=str(told), log=events, comparing=False) as session:
         names = {session.files.open(name, writable=False).identity: name for name in (IMAGE, RAW)}
@@ -142,6 +148,37 @@ def test_calls_are_the_events_that_the_engine_tells_of(tmp_path, family):
         (names[event.file], replace(event, file=nobody)) for event in events
     ]
     assert SyncEvent(nobody) in [replace(event, file=nobody) for event in events]
+
+
+def test_calls_of_several_threads_make_the_files_that_are_there(tmp_path, plugin):
+    """Four threads write, flush, and write again where another flushes: calls overlap in every way."""
+    size = 2 * CLUSTER
+    scene = Scene("files", tmp_path).create(size, b"b" * 5 * CLUSTER)
+    beginning = {name: scene.get(name) for name in (b"x", b"img")}
+    log, script = (
+        tmp_path / "log",
+        f"""
+import threading
+def work(number):
+    client = connect()
+    for at in range(number * 512, {size}, {CLUSTER} // 4):
+        client.pwrite(bytes([number + 1]) * 512, at)
+        client.flush()
+threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+""",
+    )
+    with nbdkit(plugin, scene.path(), under=strace(log)) as server:
+        libnbd(server.uri, script)
+        server.kill()
+    names = {(0, 0): b"x", (0, 1): b"img"}
+    directory = os.path.realpath(os.fsencode(tmp_path))
+    wanted = {os.path.join(directory, name): identity for identity, name in names.items()}
+    lengths = {os.path.join(directory, name): len(data) for name, data in beginning.items()}
+    calls = parse(log.read_text().split("\n")[:-1])
+    steps = tuple(Tracer(directory, wanted, lengths).run(calls))
+    verify(Recorded(beginning, names, {}, steps, ()), directory)
 
 
 # --- what cannot be judged

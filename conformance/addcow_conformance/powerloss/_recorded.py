@@ -3,68 +3,26 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
-from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from addcow_conformance.powerloss._allowed import Moment, before_creation, during, settled
-from addcow_conformance.powerloss._history import History
+from addcow_conformance.powerloss._replay import Phase, Recorded, verify
 from addcow_conformance.powerloss._strace import CannotTrace, parse
 from addcow_conformance.powerloss._syscalls import Tracer
 from addcow_conformance.programs import IMAGE, RAW, Disk, Operation, Session
 from addcow_conformance.targets import abilities_of
-from addcow_ref import FileStorage
-from addcow_ref.memory import MemoryFiles
-from addcow_ref.testing import SyncEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from addcow_conformance.powerloss._timeline import Step
     from addcow_conformance.targets import Image, Target
-    from addcow_ref.storage import Identity, Storage
+    from addcow_ref.storage import Storage
 
-__all__ = ["Phase", "Recorded", "record"]
+__all__ = ["record"]
 
 # Bytes of a log; that of a workload of a few operations has one or two million.
 _LARGEST_LOG = 64 << 20
-# Bytes that are compared at once.
-_PIECE = 64 << 10
-
-
-class Phase(NamedTuple):
-    """An operation, or the creation of the image.
-
-    Attributes:
-        end: how many lines the log had when it had returned.
-        operations: all operations so far.
-        meanwhile: what may be found while it is under way.
-        settled: what may be found when it has returned.
-    """
-
-    end: int
-    operations: tuple[Operation, ...]
-    meanwhile: Moment
-    settled: Moment
-
-
-class Recorded(NamedTuple):
-    """What a program has done to the files of an image.
-
-    Attributes:
-        beginning: the image's files before, by name; see `History`.
-        names: what events call them.
-        backing: the files below, by name.
-        steps: the log, as it grew.
-        phases: what was asked of the program; none where the image must not be, and is not.
-    """
-
-    beginning: Mapping[bytes, bytes | int]
-    names: Mapping[Identity, bytes]
-    backing: Mapping[bytes, bytes]
-    steps: tuple[Step, ...]
-    phases: tuple[Phase, ...]
 
 
 class _Noting:
@@ -151,50 +109,12 @@ def record(
         tuple(phase._replace(end=said.count(b"\n", 0, size)) for size, phase in phases),
     )
     if recorded.phases:
-        _verify(recorded, path)
+        verify(recorded, path)
     return recorded
 
 
 def _length(content: bytes | int) -> int:
     return content if isinstance(content, int) else len(content)
-
-
-def _verify(recorded: Recorded, directory: bytes) -> None:
-    """Check that what was traced makes the files that are there.
-
-    Raises:
-        CannotTrace: it does not: somebody else has written to them, or nobody saw how.
-    """
-    history, memory = History(recorded.beginning, recorded.names), MemoryFiles()
-    log = recorded.steps[-1].log if recorded.steps else ()
-    for event in (*(e for e in log if e.file in recorded.names), *map(SyncEvent, recorded.names)):
-        history.add(event)
-    (state,) = history.states(bound=1, samples=0, random=Random(0))  # noqa: S311 - there is one only
-    for name in recorded.beginning:
-        traced = memory.create(name)
-        history.put(name, state, traced)
-        there = FileStorage.open_path(os.path.join(directory, name))
-        with closing(there):
-            if not _equal(traced, there):
-                raise CannotTrace(f"{name.decode()} is not what the calls that were traced have made of it")
-
-
-def _equal(traced: Storage, there: Storage) -> bool:
-    end, at = there.length(), 0
-    if traced.length() != end:
-        return False
-    while (at := min(traced.next_data(at, end), there.next_data(at, end))) < end:
-        size = min(_PIECE, end - at)
-        if _piece(traced, at, size) != _piece(there, at, size):
-            return False
-        at += size
-    return True
-
-
-def _piece(storage: Storage, offset: int, size: int) -> bytearray:
-    data = bytearray(size)
-    storage.read_into(offset, data)
-    return data
 
 
 def _size(log: Path) -> int:

@@ -46,17 +46,17 @@ class Entry(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The log after a line that has changed it.
+    """What a line has changed in the log.
 
     Attributes:
         line: number of the line.
-        kept: how many events are the same as in the step before.
-        log: all events.
+        kept: how many events of the log before it are still there: its first ones.
+        added: the events after them.
     """
 
     line: int
     kept: int
-    log: tuple[Event, ...]
+    added: tuple[Event, ...]
 
 
 _NOBODY: Identity = (-1, -1)
@@ -75,10 +75,10 @@ class Timeline:
     kept: int = 0
 
     def take(self, line: int) -> Step | None:
-        """The log, if it has changed since it was taken last."""
+        """What has changed in the log since this was asked last; None where nothing has."""
         if self.kept == len(self.entries):
             return None
-        step = Step(line, self.kept, tuple(entry.event for entry in self.entries))
+        step = Step(line, self.kept, tuple(entry.event for entry in self.entries[self.kept :]))
         self.kept = len(self.entries)
         return step
 
@@ -129,10 +129,13 @@ class Timeline:
 
     def _pending(self, file: TracedFile) -> tuple[list[Entry], list[int]]:
         """The log that a file is in, and where its events are that no sync has made durable."""
-        log = self._log(file)
-        mine = [at for at, entry in enumerate(log) if entry.event.file == _name(file)]
-        syncs = [at for at in mine if isinstance(log[at].event, SyncEvent)]
-        return log, [at for at in mine if not syncs or at > syncs[-1]]
+        log, pending = self._log(file), list[int]()
+        for at in reversed(range(len(log))):
+            if log[at].event.file == _name(file):
+                if isinstance(log[at].event, SyncEvent):
+                    break
+                pending.append(at)
+        return log, pending[::-1]
 
     def _settle(self, file: TracedFile, late: list[int], left: list[Entry], returned: int | None) -> None:
         """Put a sync at the end, and after it what is left of the events that are late."""

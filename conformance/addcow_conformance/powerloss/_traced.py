@@ -16,8 +16,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
-from addcow_conformance.powerloss._history import History
-from addcow_conformance.powerloss._recorded import Recorded, record
+from addcow_conformance.powerloss._recorded import record
+from addcow_conformance.powerloss._replay import Phase, Recorded, Replay
 from addcow_conformance.powerloss._strace import CannotTrace, strace
 from addcow_conformance.powerloss._trial import DEFAULT, Effort, Found, Tally, Trial
 from addcow_conformance.programs import Disk, Operation, Race, Violation
@@ -86,42 +86,35 @@ def judge_traced(
 
 
 def _cut(trial: Trial, recorded: Recorded, effort: Effort) -> Found | None:
-    """Cut the power after each event, and whenever an operation has returned."""
-    history, start = History(recorded.beginning, recorded.names), 0
+    """Cut the power after each event, and whenever an operation has returned.
+
+    Raises:
+        Violation: a file below is written (ACW-DYN-004).
+    """
+    replay, start = Replay(recorded), 0
     for phase in recorded.phases:
-        random = Random(f"{effort.seed} {phase.operations}")  # noqa: S311 - draws states to try
         steps = [step for step in recorded.steps if start <= step.line < phase.end]
         start = phase.end
-        seen: set[tuple[int, ...]] = set()
-        for number, step in enumerate(steps, 1):
-            history = _advance(history, step, recorded)
-            if number < len(steps):
-                found = trial.look(
-                    history, recorded.backing, phase.meanwhile, phase.operations, seen=seen, random=random
-                )
-                if found:
-                    return found
-        found = trial.look(
-            history, recorded.backing, phase.settled, phase.operations, seen=set(), random=random
-        )
+        random = Random(f"{effort.seed} {phase.operations}")  # noqa: S311 - draws states to try
+        found = _cut_phase(trial, replay, phase, steps, random)
         if found:
             return found
     return None
 
 
-def _advance(history: History, step: Step, recorded: Recorded) -> History:
-    """The history with what a step adds; from the beginning, where calls have overlapped.
-
-    Raises:
-        Violation: a file below is written (ACW-DYN-004).
-    """
-    if step.kept < history.events:
-        history = History(recorded.beginning, recorded.names)
-    for event in step.log[history.events :]:
-        if event.file not in recorded.names:
-            raise Violation("ACW-DYN-004", f"a backing file is written: {event}")
-        history.add(event)
-    return history
+def _cut_phase(
+    trial: Trial, replay: Replay, phase: Phase, steps: Sequence[Step], random: Random
+) -> Found | None:
+    backing, operations = replay.recorded.backing, phase.operations
+    seen: set[tuple[int, ...]] = set()
+    for step in steps[:-1]:
+        replay.advance(step)
+        found = trial.look(replay.history, backing, phase.meanwhile, operations, seen=seen, random=random)
+        if found:
+            return found
+    for step in steps[-1:]:
+        replay.advance(step)
+    return trial.look(replay.history, backing, phase.settled, operations, seen=set(), random=random)
 
 
 def _check(under: tuple[str, ...]) -> None:
