@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from addcow_conformance.checker import CheckOptions, FileFormat, Verdict, check_image
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from addcow_conformance.suite._case import Bench
     from addcow_conformance.suite.vectors import Scene, Vector
+    from addcow_conformance.targets import Image
     from addcow_spec.model import Revision
 
 __all__ = ["BEYOND", "Answer", "judge_refusal", "open_vector"]
@@ -29,7 +31,8 @@ _ENDLESS = {"ACW-CHN-001", "ACW-CHN-002"}
 # Where the checker stops with a note an opener has to go on, and cannot: a protocol, a file that is there.
 BEYOND = {"ACW-NAM-011", "ACW-ENV-002"}
 _LAYERS = {FileFormat.QCOW2: "backing-qcow2", FileFormat.ADD_COW: "backing-add-cow"}
-_ENOUGH = 1 << 20
+_ERRORS = (ImageError, UsageError, ImageInUse, StorageError)
+_ENOUGH = 1 << 19
 
 
 class Answer(NamedTuple):
@@ -38,6 +41,7 @@ class Answer(NamedTuple):
     Attributes:
         expected: what the checker's verdict must be.
         refusal: the error that it was refused with, None where it was opened.
+        failure: the error that reading ended in, None where it was read.
         musts: the must-rules that the image breaks.
         allowed: the rules that a refusal may name.
         lacks: what the target would need for the files below.
@@ -46,6 +50,7 @@ class Answer(NamedTuple):
 
     expected: Label
     refusal: Exception | None
+    failure: Exception | None
     musts: frozenset[str]
     allowed: frozenset[str]
     lacks: tuple[str, ...]
@@ -81,16 +86,17 @@ def open_vector(
     expected = vector.labels[bench.profile]
     if scene.take_as is None:
         # The label is what is said of an image whose revision nobody states; here it is stated.
-        expected = Label(report.verdict, tuple(report.rule_counts))
+        foreign = report.verdict is Verdict.NOT_ADD_COW
+        expected = Label(Verdict.INVALID if foreign else report.verdict, tuple(report.rule_counts))
     musts = _musts(expected, bench.profile)
     reviewed = _musts(vector.labels[Profile.REVIEWED], Profile.REVIEWED)
     allowed = musts | (reviewed & _ENDLESS)
     allowed = allowed.union(*(_SAME.get(found, ()) for found in musts))
     with guard(root, "ACW-DYN-009", f"opened for {'writing' if writable else 'reading'}"):
-        refusal = _open(bench, scene, stated, extra, writable=writable)
+        refusal, failure = _open(bench, scene, stated, extra, writable=writable)
     layers = {_LAYERS[file.format] for file in report.files[1:] if file.format in _LAYERS}
     lacks = tuple(sorted(layers - bench.abilities))
-    return Answer(expected, refusal, frozenset(musts), frozenset(allowed), lacks, bool(layers))
+    return Answer(expected, refusal, failure, frozenset(musts), frozenset(allowed), lacks, bool(layers))
 
 
 def _extra(bench: Bench, scene: Scene) -> dict[str, Any]:
@@ -105,7 +111,8 @@ def _extra(bench: Bench, scene: Scene) -> dict[str, Any]:
 
 def _open(
     bench: Bench, scene: Scene, stated: Revision, extra: dict[str, Any], *, writable: bool
-) -> Exception | None:
+) -> tuple[Exception | None, Exception | None]:
+    """The error that opening ends in, and the one that reading does."""
     if writable:
         bench.need("write")
     with bench.inside(scene.cwd):
@@ -115,17 +122,26 @@ def _open(
                 image = bench.target.open_image(
                     file, writable=writable, revision=stated, cache_size=1 << 16, **extra
                 )
-                try:
-                    for start in {0, max(image.size - _ENOUGH // 2, 0)}:
-                        image.read(start, min(_ENOUGH // 2, image.size - start))
-                finally:
-                    image.close()
+                return None, _read(image)
         except AdapterError:
             raise
-        except (ImageError, UsageError, ImageInUse, StorageError) as error:
-            return error
+        except _ERRORS as error:
+            return error, None
         except (Exception, Endless) as error:
             raise Violation("ACW-DYN-009", f"opening ends in {type(error).__name__}: {error}") from error
+
+
+def _read(image: Image) -> Exception | None:
+    try:
+        for start in {0, max(image.size - _ENOUGH, 0)}:
+            image.read(start, min(_ENOUGH, image.size - start))
+        image.close()
+    except AdapterError:
+        raise
+    except _ERRORS as error:
+        with suppress(*_ERRORS):
+            image.close()
+        return error
     return None
 
 

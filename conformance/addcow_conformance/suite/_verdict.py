@@ -48,6 +48,8 @@ def try_case(case: Case, bench: Bench) -> CaseResult:
         detail, said = f"{type(error).__name__}: {error}", error.said
     except Endless as error:
         outcome, detail = Outcome.TIMEOUT, str(error)
+    except SystemExit as error:
+        outcome, detail = Outcome.CRASH, f"the target ends the process: {error}"
     except Exception as error:  # noqa: BLE001 - a fault of the suite is an outcome, too
         outcome, detail = Outcome.ERROR, f"{type(error).__name__}: {error}"
     bad = outcome not in {Outcome.PASS, Outcome.UNSUPPORTED}

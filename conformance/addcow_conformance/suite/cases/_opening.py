@@ -43,3 +43,5 @@ def _judge(vector: Vector, answer: Answer) -> None:
     elif answer.expected.result is Verdict.INVALID:
         rule = vector.rule if vector.rule in answer.musts else min(answer.musts, default=vector.rule)
         raise Violation(rule, "an image that breaks this rule is opened")
+    elif answer.failure is not None and answer.expected.result is Verdict.VALID:
+        raise Violation("ACW-DYN-001", f"a sound image is opened, and cannot be read: {answer.failure}")
