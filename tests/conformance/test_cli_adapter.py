@@ -229,6 +229,9 @@ def test_places_within_words_and_names_with_spaces(written, tmp_path):
         ("kill -SEGV $$", Crashed),
         ("sleep 60", TimedOut),
         ("yes", ProtocolViolation),
+        ("yes >&2", TimedOut),
+        ("yes >&2 & exit 3", InvalidImage),
+        ("echo 'SUMMARY: AddressSanitizer: x' >&2; sleep 60", SanitizerReport),
         ("echo 'SUMMARY: AddressSanitizer: x' >&2", SanitizerReport),
         ("echo 1 byte", ProtocolViolation),
         ("exit 3", InvalidImage),
@@ -236,7 +239,7 @@ def test_places_within_words_and_names_with_spaces(written, tmp_path):
 )
 def test_no_answer_is_no_refusal(written, command, error, tmp_path):
     name = written(commands__size=f"""'''sh -c "{command}" {{image}}'''""")
-    with load_target(name, timeout=3.0 if error is TimedOut else 60.0) as target:
+    with load_target(name, timeout=3.0 if error is TimedOut or "sleep" in command else 60.0) as target:
         with pytest.raises((AdapterError, InvalidImage)) as caught:
             opened(target, tmp_path)
         assert type(caught.value) is error

@@ -39,7 +39,8 @@ __all__ = ["Child", "Place", "Ran", "Words", "refusal", "run", "shell_line"]
 
 Words = tuple[str | bytes, ...]
 
-_CHUNK = 1 << 16
+# Bytes that are read at once, and that a pipe may hold at most.
+_CHUNK, _PIPE = 1 << 16, 1 << 20
 # Bytes of standard output where no more is expected than words, and of standard error that are kept.
 _OUTPUT, _ERRORS = 8 << 20, 1 << 18
 # Lines of standard error that are shown, and bytes of each.
@@ -149,7 +150,7 @@ class Child:
         """
         while not enough(self._out):
             events = self._watch.select(max(until - time.monotonic(), 0))
-            if not events:
+            if not events or time.monotonic() > until:  # who chatters is never silent
                 raise self.failed(TimedOut("there was no answer in time"))
             ended = any(key.data is None for key, _ in events)
             for pipe in (self._process.stdout, self._process.stderr):
@@ -162,18 +163,18 @@ class Child:
         return True
 
     def _take(self, pipe: object, *, all_of_it: bool) -> None:
+        """Take a chunk, or all that a pipe may hold; not more, as somebody may go on to fill it."""
         key = next((key for key in self._watch.get_map().values() if key.fileobj is pipe), None)
-        while key is not None and len(self._out) <= self._limit:
-            try:
-                chunk = os.read(key.fd, _CHUNK)
-            except BlockingIOError:
-                return
+        for _ in range(_PIPE // _CHUNK if all_of_it else 1):
+            chunk = b""
+            if key is not None:
+                with suppress(BlockingIOError):
+                    chunk = os.read(key.fd, _CHUNK)
+                    if not chunk:
+                        self._watch.unregister(key.fileobj)
+                key.data.extend(chunk)
+                del self._err[:-_ERRORS]
             if not chunk:
-                self._watch.unregister(key.fileobj)
-                return
-            key.data.extend(chunk)
-            del self._err[:-_ERRORS]
-            if not all_of_it:
                 return
 
     def taken(self) -> tuple[bytes, bytes]:
@@ -182,14 +183,19 @@ class Child:
         Raises:
             SanitizerReport: that is a sanitizer's; the process has been ended.
         """
+        if self._sanitizer:
+            raise self.failed(SanitizerReport(self._sanitizer))
         out, err = bytes(self._out), bytes(self._err)
-        report = next((line for line in err.splitlines() if _SANITIZER.search(line)), None)
-        if report is not None:
-            raise self.failed(SanitizerReport(printable(report[:_LINE].rstrip())))
         self._out.clear()
         self._err.clear()
         self._last_words = err
         return out, err
+
+    @property
+    def _sanitizer(self) -> str:
+        """The first line of a sanitizer's report, fit to be shown; empty without one."""
+        lines = (line for line in self._err.splitlines() if _SANITIZER.search(line))
+        return printable(bytes(next(lines, b"")[:_LINE]).rstrip())
 
     def kill(self) -> int | None:
         """SIGKILL to all of its group; the exit status, below 0 a signal, if it had ended before."""
@@ -200,8 +206,10 @@ class Child:
         return self._process.returncode if before else None
 
     def failed(self, error: AdapterError) -> AdapterError:
-        """End it; the error, with its last words."""
+        """End it; the error with its last words, or the report of a sanitizer that is behind it."""
         self.kill()
+        if self._sanitizer and not isinstance(error, SanitizerReport):
+            error = SanitizerReport(f"{self._sanitizer}; {error}")
         said = bytes(self._err) or self._last_words
         error.said = tuple(printable(line[:_LINE].rstrip()) for line in said.splitlines()[-_LINES:])
         return error
