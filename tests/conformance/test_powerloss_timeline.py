@@ -57,6 +57,15 @@ def test_file_that_gets_its_name_when_it_is_written_is_there_at_once(call):
     assert [log for _, log in found] == [CONTENT, [*CONTENT, WriteEvent(IMAGE, 0, b"y")]]
 
 
+def test_name_that_is_relative_to_where_the_process_is():
+    name = f"7 truncate({string(b'disk.raw')}, 9) = 0"
+    here = f"7 newfstatat(AT_FDCWD<{shown(DIRECTORY)}>, {string(b'x')}, 0x7f00, 0) = 0"
+    assert events(here, name) == [TruncateEvent(RAW, 9)]
+    for call in (f"chdir({string(b'/')})", f"fchdir(9<{shown(b'/')}>)"):
+        with pytest.raises(CannotTrace):
+            events(here, f"7 {call} = 0", name)
+
+
 def test_file_that_is_made_under_its_name():
     found = events(*made("add-cow"), image=None)
     assert found == CONTENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -107,6 +108,21 @@ def test_variant_is_caught(tmp_path, variant, family, rule, missing, present):
         assert any(re.search(pattern, line) for line in found.order)
 
 
+@pytest.mark.parametrize("file", ["this.image", "this.own"])
+def test_flush_of_one_file_is_caught_in_another_language(tmp_path, file):
+    program, files = tmp_path / "program", tmp_path / "files"
+    shutil.copytree(os.path.dirname(NODE[1]), program)
+    files.mkdir()
+    disk = program / "disk.js"
+    right = disk.read_text()
+    disk.write_text(right.replace(f"fs.fdatasyncSync({file});", ""))
+    assert disk.read_text() != right
+    _, found = judged(("node", str(program / "main.js")), BY_NAME["v10"], files, (Write(0, 512), Flush()))
+    assert found is not None
+    assert found.rule == "ACW-DYN-005"
+    assert found.program.operations == (Write(0, 512), Flush())
+
+
 def test_program_that_is_wrong_without_a_loss_of_power(tmp_path):
     command = ("env", "ADDCOW_TEST_FAULT=lost-writes", sys.executable, str(FAULTY))
     _, found = judged(command, BY_NAME["v10"], tmp_path, (Write(0, 512), Flush(), Kill()))
@@ -150,6 +166,81 @@ def test_calls_are_the_events_that_the_engine_tells_of(tmp_path, family):
     assert SyncEvent(nobody) in [replace(event, file=nobody) for event in events]
 
 
+CALLS = """
+import ctypes, fcntl, os, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def fallocate(at, mode, offset, size):
+    assert libc.fallocate(at, mode, ctypes.c_long(offset), ctypes.c_long(size)) == 0
+draft = os.open("draft", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+os.write(draft, b"draft")
+os.rename("draft", "x")
+os.write(draft, b"named")
+os.fsync(draft)
+with open("img", "r+b") as file:  # reads ahead, and seeks back
+    file.readline()
+    file.write(b"buffered")
+at = os.open("img", os.O_RDWR | os.O_DSYNC)
+os.writev(at, [b"a", b"bc"])
+copy = fcntl.fcntl(at, fcntl.F_DUPFD, 50)
+os.write(copy, b"d")
+os.dup2(at, 60)
+os.lseek(at, 5000, os.SEEK_SET)
+os.read(60, 7)
+os.write(60, b"e")
+os.pwrite(at, b"f", 9)
+os.pwritev(at, [b"g", b"h"], 20, os.RWF_DSYNC)
+os.pwritev(at, [b"i"], -1)
+end = os.open("img", os.O_WRONLY | os.O_APPEND)
+os.write(end, b"j")
+os.pwrite(end, b"k", 3)
+fallocate(at, 0, 0, 50_000)
+fallocate(at, 1, 0, 90_000)
+fallocate(at, 3, 4096, 4096)
+fallocate(at, 16, 49_000, 3_000)
+fallocate(at, 17, 51_000, 3_000)
+os.truncate(os.path.abspath("img"), 51_990)
+os.ftruncate(draft, 7)
+if os.fork() == 0:
+    os.lseek(end, 0, os.SEEK_SET)
+    os.write(copy, b"l")
+    os._exit(0)
+os.wait()
+thread = threading.Thread(target=os.write, args=(copy, b"m"))
+thread.start()
+thread.join()
+os.closerange(at, at + 1)
+os.write(copy, b"n")
+os.sync()
+"""
+
+
+def test_every_kind_of_call_makes_the_files_that_are_there(tmp_path):
+    """As strace of this machine puts them, and not as somebody has written them down."""
+    files, log = tmp_path / "files", tmp_path / "log"
+    files.mkdir()
+    content = b"line\n" + b"c" * 20_000
+    (files / "img").write_bytes(content)
+    subprocess.run([*strace(log), sys.executable, "-c", CALLS], cwd=files, check=True, timeout=HANG)
+    recorded = traced({b"x": b"", b"img": content}, files, log, made={b"x"})
+    assert {event.file for step in recorded.steps for event in step.added} == set(recorded.names)
+    (files / "img").write_bytes(content)
+    with pytest.raises(CannotTrace):
+        verify(recorded, os.fsencode(files))
+
+
+def traced(beginning, files, log, made=()):
+    """The log of a trace, which makes the files that are there."""
+    names = dict(zip(((0, 0), (0, 1)), beginning, strict=True))
+    directory = os.path.realpath(os.fsencode(files))
+    wanted = {os.path.join(directory, name): identity for identity, name in names.items()}
+    lengths = {os.path.join(directory, n): len(data) for n, data in beginning.items() if n not in made}
+    calls = parse(log.read_text().split("\n")[:-1])
+    steps = tuple(Tracer(directory, wanted, lengths).run(calls))
+    recorded = Recorded(beginning, names, {}, steps, ())
+    verify(recorded, directory)
+    return recorded
+
+
 def test_calls_of_several_threads_make_the_files_that_are_there(tmp_path, plugin):
     """Four threads write, flush, and write again where another flushes: calls overlap in every way."""
     size = 2 * CLUSTER
@@ -172,13 +263,7 @@ for thread in threads: thread.join()
     with nbdkit(plugin, scene.path(), under=strace(log)) as server:
         libnbd(server.uri, script)
         server.kill()
-    names = {(0, 0): b"x", (0, 1): b"img"}
-    directory = os.path.realpath(os.fsencode(tmp_path))
-    wanted = {os.path.join(directory, name): identity for identity, name in names.items()}
-    lengths = {os.path.join(directory, name): len(data) for name, data in beginning.items()}
-    calls = parse(log.read_text().split("\n")[:-1])
-    steps = tuple(Tracer(directory, wanted, lengths).run(calls))
-    verify(Recorded(beginning, names, {}, steps, ()), directory)
+    assert traced(beginning, tmp_path, log).steps
 
 
 # --- what cannot be judged

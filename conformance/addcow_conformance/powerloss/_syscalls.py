@@ -30,7 +30,7 @@ _COPIES = {"sendfile": (1, 2, 0), "copy_file_range": (0, 1, 2), "splice": (0, 1,
 # What changes no bytes, or makes none durable.
 _HARMLESS = re.compile(
     r"p?read(64|v2?|ahead|link|linkat)|(f|l|new)?(f?stat|statx?)(at|fs)?|f?access(at2?)?|sync_file_range|fadvise64"
-    r"|[lf]?ch(mod|own|dir)(at)?|getcwd|utimensat|futimesat|[lf]?(get|list)xattr|symlink(at)?|flock|execveat"
+    r"|[lf]?ch(mod|own)(at)?|getcwd|utimensat|futimesat|[lf]?(get|list)xattr|symlink(at)?|flock|execveat"
     r"|name_to_handle_at|inotify_add_watch|p?poll|p?select6?|sendto|recvfrom"
 )
 _IOCTLS = re.compile(
@@ -56,6 +56,8 @@ class Tracer:
             directory, {path: TracedFile(length, wanted[path]) for path, length in lengths.items()}
         )
         self._timeline = Timeline()
+        # Working directories as they were told last, and still are.
+        self._working: dict[int, bytes] = {}
         # What is mapped: the file, and the first byte in memory, and the end.
         self._mapped: list[tuple[Description, int, int]] = []
         names = "|".join(_hexadecimal(os.path.basename(path)) for path in wanted)
@@ -82,6 +84,8 @@ class Tracer:
                 yield step
 
     def _do(self, call: Call, *, over: bool) -> None:
+        if call.inside.startswith("AT_FDCWD<"):
+            self._working[call.process] = descriptor(call.arguments[0])[1]
         handler = (self._RETURNED if over else self._ENTERED).get(call.name)
         if handler:
             handler(self, call)
@@ -190,8 +194,7 @@ class Tracer:
             self._timeline.truncate(opened.file, number(call.arguments[1]), call.returned)
 
     def _truncate(self, call: Call) -> None:
-        argument, length = call.arguments
-        path = self._path(text(argument))
+        (path,), length = self._paths(call), call.arguments[1]
         file = self._descriptors.named(call, path) or self._descriptors.named(call, os.path.realpath(path))
         if file:
             self._timeline.truncate(file, number(length), call.returned)
@@ -242,23 +245,31 @@ class Tracer:
 
     # --- names
 
-    def _path(self, name: bytes, directory: str = "AT_FDCWD") -> bytes:
+    def _move(self, _call: Call) -> None:
+        """Threads may share a working directory, and which do is not followed."""
+        self._working.clear()
+
+    def _path(self, call: Call, name: bytes, directory: bytes | None = None) -> bytes:
         """The path of a name, links on the way to it resolved.
 
         Raises:
             CannotTrace: it is relative to what is not known, and may be a file of the image.
         """
-        parent, base = os.path.split(os.path.join(descriptor(directory)[1], name))
+        start = self._working.get(call.process, b"") if directory is None else directory
+        parent, base = os.path.split(os.path.join(start, name))
         if not os.path.isabs(parent) and base in map(os.path.basename, self._wanted):
             raise CannotTrace(f"{printable(name)}: whether it is a file of the image is not known")
         return os.path.join(os.path.realpath(parent), base)
 
-    def _paths(self, call: Call) -> tuple[bytes, bytes]:
-        """Old and new path of a call that gives names."""
-        arguments = call.arguments
-        if call.name.startswith(("renameat", "linkat")):
-            return self._path(text(arguments[1]), arguments[0]), self._path(text(arguments[3]), arguments[2])
-        return self._path(text(arguments[0])), self._path(text(arguments[1]))
+    def _paths(self, call: Call) -> list[bytes]:
+        """The paths that a call names, each relative to the descriptor before it where there is one."""
+        found, directory = [], None
+        for argument in call.arguments:
+            if argument.startswith('"'):
+                found.append(self._path(call, text(argument), directory))
+            elif "<" in argument:
+                directory = descriptor(argument)[1]
+        return found
 
     def _rename(self, call: Call) -> None:
         old, new = self._paths(call)
@@ -283,9 +294,7 @@ class Tracer:
         self._timeline.publish(file, self._wanted[new])
 
     def _unlink(self, call: Call) -> None:
-        arguments = call.arguments
-        at = call.name == "unlinkat"
-        path = self._path(text(arguments[at]), arguments[0] if at else "AT_FDCWD")
+        (path,) = self._paths(call)
         if path in self._wanted:
             raise CannotTrace(f"{call.name} of a file of the image is not understood")
         self._descriptors.names.pop(path, None)
@@ -355,6 +364,7 @@ class Tracer:
         **dict.fromkeys(("fsync", "fdatasync"), _fsync),
         "sync": _sync,
         "syncfs": _syncfs,
+        **dict.fromkeys(("chdir", "fchdir"), _move),
         **dict.fromkeys(("rename", "renameat", "renameat2"), _rename),
         **dict.fromkeys(("link", "linkat"), _link),
         **dict.fromkeys(("unlink", "unlinkat"), _unlink),
