@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import signal
 import sys
+from threading import Thread
 
 import pytest
 
@@ -64,6 +66,12 @@ def serve(target, directory, mode, *, writable=True):
     path.touch()
     storage = FileStorage.open_path(os.fsencode(path))
     return target.open_image(storage, writable=writable, revision=Revision.V10)
+
+
+def read_on(image):
+    """Read until something is wrong; standard error is heard in its own time."""
+    for _ in range(1000):
+        image.read(0, 1)
 
 
 # --- the command
@@ -250,7 +258,7 @@ def test_errors_are_no_refusals(target, tmp_path, mode):
 def test_what_ends_a_service(target, tmp_path, mode, error):
     image = serve(target, tmp_path, mode)
     with pytest.raises(error) as caught:
-        image.read(0, 1)
+        read_on(image)
     assert caught.type is error
     with pytest.raises(StorageError):
         image.read(0, 1)
@@ -262,6 +270,33 @@ def test_who_does_not_answer(hasty, tmp_path):
     image = serve(hasty, tmp_path, "hangs")
     with pytest.raises(TimedOut):
         image.read(0, 1)
+
+
+@system
+def test_a_client_that_has_ended_is_started_again(target, tmp_path):
+    image = serve(target, tmp_path, "sound")
+    os.kill(target._link._process._process.pid, signal.SIGKILL)
+    with pytest.raises(ProtocolViolation):
+        image.read(0, 1)
+    assert serve(target, tmp_path, "again").read(0, 1) == b"\0"
+
+
+@system
+def test_two_requests_at_once_that_both_end_in_a_crash(target, tmp_path):
+    image, found = serve(target, tmp_path, "dies"), []
+
+    def read():
+        with pytest.raises((Crashed, StorageError)) as caught:
+            image.read(0, 1)
+        found.append(caught.type)
+
+    threads = [Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENT)
+    assert Crashed in found
+    assert len(found) == len(threads)
 
 
 # --- ends
@@ -304,7 +339,7 @@ def test_a_lock_is_gone_after_a_kill(target, tmp_path, monkeypatch):
 @system
 def test_who_has_ended_cannot_be_killed(target, tmp_path):
     image = serve(target, tmp_path, "sound")
-    os.kill(target._server._process._process.pid, 9)
+    os.kill(target._server._process._process.pid, signal.SIGKILL)
     assert target._server._process.ends_within(PATIENT)
     with pytest.raises(Crashed):
         image.kill()

@@ -129,7 +129,10 @@ class Process:
         """Whether the leader has ended; it need not have been reaped."""
         if self._status is not None:
             return True
-        found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        try:
+            found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # another thread is reaping it
+            return True
         return found is not None
 
     def ends_within(self, seconds: float) -> bool:

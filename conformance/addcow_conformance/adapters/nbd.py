@@ -25,7 +25,7 @@ from addcow_conformance.adapters._nbd_server import Server
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.adapters.stdio import About
 from addcow_conformance.protocol import VERSION, Message
-from addcow_spec.errors import AdapterError, CannotStart, ImageError, ProtocolViolation, StorageError
+from addcow_spec.errors import AdapterError, CannotStart, Crashed, ImageError, ProtocolViolation, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +142,10 @@ class NbdTarget:
         try:
             return self._client().ask(do, **members)
         except AdapterError as error:
-            self._link = None
-            raise _retold(error, server.drop()) from error
+            self._link, said = None, server.drop() or error.said
+            # It is the client that has ended, whatever it was that it could not bear.
+            told = ProtocolViolation(f"libnbd: {error}") if isinstance(error, Crashed) else error
+            raise _retold(told, said) from error
 
     def ask(self, do: str, **members: Any) -> Message:  # noqa: ANN401 - whatever the request holds
         """The result of a request to what is served; see `Link.ask`. After an AdapterError nothing is.
@@ -305,6 +307,6 @@ class NbdTarget:
 
 
 def _retold(error: AdapterError, said: tuple[str, ...]) -> AdapterError:
-    """The same with other last words: those of the program, and not of the client."""
+    """The same with other last words: those of the program, where it has said any."""
     error.said = said
     return error

@@ -52,8 +52,9 @@ others run in memory. After a loss of power the state that the program tells is
 judged; if nothing is wrong with it, so are all other states, as crash does.
 
 \b
-With stdio:COMMAND every program runs in files. Storage calls cannot be made to
-fail there, and no power is lost: such operations are skipped, and counted.
+With a target in a process of its own every program runs in files. Storage calls
+cannot be made to fail there, and no power is lost: such operations are skipped,
+and counted.
 
 \b
 Exit status:
