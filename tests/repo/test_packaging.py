@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.repo.tree import PACKAGES, ROOT, project_files
+from tests.repo.wheel import build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,20 +38,7 @@ PINS = [
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    directory = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-    ]
-    subprocess.run([*command, "--wheel-dir", str(directory), str(ROOT)], check=True)
-    (path,) = directory.iterdir()
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel"))) as archive:
         yield archive
 
 

@@ -16,7 +16,7 @@ def project_files(below: Path = ROOT) -> list[Path]:
     """Every file below a directory, except in directories that `.gitignore` names."""
     ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()]
     found: list[Path] = []
-    for directory, names, files in os.walk(below):
+    for directory, names, files in os.walk(below, followlinks=True):
         names[:] = [n for n in names if n != ".git" and not any(fnmatch(n, pattern) for pattern in ignored)]
         found += [Path(directory, name) for name in files]
     return sorted(found)
