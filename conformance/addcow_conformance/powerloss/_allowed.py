@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import compress, count
+from operator import ne
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.oracle import SECTOR, Oracle, Outcome
@@ -18,8 +22,8 @@ __all__ = ["WHOLE", "WINDOW", "Allowed", "Moment", "before_creation", "during", 
 # A disk of this size or less is compared whole; of a larger one the windows that are named.
 WHOLE = 1 << 20
 WINDOW = 64 << 10
-# Compared at once, as most of a disk is as it was.
-_BLOCK = 4 << 10
+# Compared at once, as most of a disk is as it was; else sector by sector.
+_BLOCK = 64 << 10
 
 
 # How a file without a header, or with a torn one, is refused. What has a header is complete (ACW-DYN-010).
@@ -79,15 +83,26 @@ class Allowed:
 
     def _wrong(self, start: int, found: bytes, expected: bytes) -> int | None:
         """The first sector of a window that it cannot be."""
-        for block in range(0, len(found), _BLOCK):
-            end = min(block + _BLOCK, len(found))
-            if found[block:end] == expected[block:end]:
+        for low in range(0, max(len(found), len(expected)), _BLOCK):
+            block, known = found[low : low + _BLOCK], expected[low : low + _BLOCK]
+            if block == known:
                 continue
-            for low in range(block, end, SECTOR):
-                at, sector = (start + low) // SECTOR, found[low : low + SECTOR]
-                if sector != expected[low : low + SECTOR] and sector not in self._values.get(at, ()):
-                    return at
+            sectors, first = _sectors(block), (start + low) // SECTOR
+            for at in compress(count(), map(ne, sectors, _sectors(known))):
+                if sectors[at] not in self._values.get(first + at, ()):
+                    return first + at
         return None
+
+
+def _sectors(data: bytes) -> tuple[bytes, ...]:
+    """Bytes cut into sectors, in one go; what is left of the last, be it nothing, comes as one more."""
+    whole, rest = divmod(len(data), SECTOR)
+    return _cutter(whole, rest).unpack(data)
+
+
+@lru_cache
+def _cutter(whole: int, rest: int) -> Struct:
+    return Struct(f"{SECTOR}s" * whole + f"{rest}s")
 
 
 class Moment(NamedTuple):

@@ -41,19 +41,31 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "State"]
 
+_AS_NUMBERS = bytes.maketrans(b"01", b"\0\1")
+
 
 class State(NamedTuple):
     """What a loss of power leaves.
 
     Attributes:
-        keys: a number for each file, by name; equal for equal bytes.
+        events: number of events that had happened.
         files: what was chosen for each file, by name.
-        choice: the same, to be told.
+        keys: a number for each file, by name; equal for equal bytes.
     """
 
-    keys: dict[bytes, int]
+    events: int
     files: dict[bytes, Choice]
-    choice: PowerLoss
+    keys: dict[bytes, int]
+
+    @property
+    def choice(self) -> PowerLoss:
+        """What was chosen, to be told."""
+        files = {name.decode(): choice for name, choice in self.files.items()}
+        return PowerLoss(
+            self.events,
+            {name: option.number for name, (option, _) in files.items() if not option.is_last},
+            {name: behind for name, (_, behind) in files.items() if behind},
+        )
 
 
 class History:
@@ -154,17 +166,9 @@ class History:
         return tuple(chosen)
 
     def _state(self, chosen: tuple[Choice, ...]) -> State:
-        keys = {}
-        lengths: dict[str, int] = {}
-        sectors: dict[str, dict[int, int]] = {}
-        for name, (option, behind) in zip(self._files, chosen, strict=True):
-            keys[name] = option.key(behind)
-            if not option.is_last:
-                lengths[name.decode()] = option.number
-            if behind:
-                sectors[name.decode()] = behind
         files = dict(zip(self._files, chosen, strict=True))
-        return State(keys, files, PowerLoss(self.events, lengths, sectors))
+        keys = {name: option.key(behind) for name, (option, behind) in files.items()}
+        return State(self.events, files, keys)
 
 
 def _every_choice(options: list[Option]) -> Iterator[Choice]:
@@ -197,9 +201,8 @@ def _drawn(option: Option, random: Random) -> Choice:
     for _ in range(4):
         few &= random.getrandbits(number)
     mask = random.choice((few, random.getrandbits(number), ~few & (1 << number) - 1))
-    # As a string, of which each character is looked at once: shifting the number costs its length each time.
-    chosen = compress(option.several.items(), map(int, reversed(f"{mask:b}")))
-    return Choice(
-        option,
-        {at: int(random.random() * (len(found) - 1)) if len(found) > 2 else 0 for at, found in chosen},
-    )
+    # As a row of bytes, that none of the many sectors has to be looked at here.
+    behind = dict.fromkeys(compress(option.several, f"{mask:b}"[::-1].encode().translate(_AS_NUMBERS)), 0)
+    for at in filter(behind.__contains__, option.deep):
+        behind[at] = int(random.random() * (len(option.several[at]) - 1))
+    return Choice(option, behind)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache, reduce
 from hashlib import blake2b
+from itertools import groupby, pairwise
 from math import prod
+from operator import xor
 from typing import TYPE_CHECKING, NamedTuple
 
+from addcow_conformance._sparse import over, pieces
 from addcow_conformance.oracle import SECTOR
 from addcow_ref.testing import SyncEvent, TruncateEvent, WriteEvent
 
@@ -21,8 +24,6 @@ __all__ = ["Choice", "Option", "PendingFile", "describe", "fate"]
 _ZEROS = bytes(SECTOR)
 # What a file system writes at once; the rest of a file's last block is zeros.
 _BLOCK = 4096
-# A longer file is put together sector by sector.
-_SPARSE = 4 << 20
 
 
 class Version(NamedTuple):
@@ -43,69 +44,96 @@ class Option:
         length: bytes of the file.
         since: the pending event that made the length, -1 for the durable one.
         is_last: whether it is the newest length.
-        kept: where the bytes end that the file had in the beginning; zeros follow.
+        content: what it still has of the bytes that it had in the beginning; zeros follow.
         newest: the newest version of each sector that was written.
         several: the sectors of several versions, oldest first; by number.
+        deep: those of more than two.
         total: the number of choices.
     """
 
     def __init__(
-        self, number: int, since: int, length: int, kept: int, versions: dict[int, list[Version]]
+        self, number: int, since: int, length: int, content: bytes, versions: dict[int, list[Version]]
     ) -> None:
         self.number = number
         self.length = length
         self.since = since
         self.is_last = False
         self.several = {at: found for at, found in versions.items() if len(found) > 1}
+        self.deep = [at for at, found in self.several.items() if len(found) > 2]
         self.total = prod(map(len, self.several.values()))
-        self.kept = kept
+        self.content = content
         self.newest = {at: found[-1].data for at, found in versions.items()}
         self._versions = versions
-        self._keys: tuple[int, dict[int, list[int]]] | None = None
-        self._content: bytes | None = None
 
-    def put(self, behind: dict[int, int], content: bytes, storage: Storage) -> None:
+    def put(self, behind: dict[int, int], storage: Storage) -> None:
         """Give an empty file the bytes of a choice; what was never written stays a hole.
 
         Args:
             behind: the choice.
-            content: the bytes that the file had in the beginning.
             storage: the file.
         """
         storage.truncate(self.length)
-        old = {at: self.several[at][index].data for at, index in behind.items()}
-        if self.length > _SPARSE:
-            for start, parts in _runs(self.newest | old):
-                data = b"".join(parts)
-                storage.write(start * SECTOR, data[: max(self.length - start * SECTOR, 0)])
-            return
-        if self._content is None:
-            kept = bytearray(content[: min(self.kept, self.length)])
-            end = min(max(len(kept), (max(self.newest, default=-1) + 1) * SECTOR), self.length)
-            self._content = bytes(_overlaid(kept.ljust(end, b"\0"), self.newest))
-        storage.write(0, _overlaid(bytearray(self._content), old))
+        newest, places, runs = self._pieces
+        chosen, shown = newest.copy(), self._shown
+        for at, index in behind.items():
+            chosen[places[at]] = shown[at][index]
+        for start, first, stop in runs:
+            storage.write(start * SECTOR, *chosen[first:stop])
+
+    @cached_property
+    def _pieces(self) -> tuple[list[bytes], dict[int, int], list[tuple[int, int, int]]]:
+        """What is no hole, cut at the sectors of several versions, and which piece a sector begins.
+
+        And of those that follow each other in the file, too: the sector, and where they start and stop.
+        """
+        found: list[bytes] = []
+        places, runs = {}, []
+        for start, data in self._runs():
+            stop, first = _sectors(0, len(data)).stop, len(found)
+            several = [at - start for at in self.several if start <= at < start + stop]
+            for low, high in pairwise(sorted({0, stop, *several, *(at + 1 for at in several)})):
+                places[start + low] = len(found)
+                found.append(self._cut(start + low, data[low * SECTOR : high * SECTOR]))
+            runs.append((start, first, len(found)))
+        return found, places, runs
+
+    def _runs(self) -> Iterator[tuple[int, bytes]]:
+        """What is no hole, in the newest versions: the first sector of each run, and the bytes of all."""
+        number = _sectors(0, len(self.content)).stop
+        content = bytearray(self.content.ljust(number * SECTOR, b"\0"))
+        beyond = []
+        for at, data in sorted(self.newest.items()):
+            if at < number:
+                content[at * SECTOR : (at + 1) * SECTOR] = data
+            else:
+                beyond.append((at, data))
+        yield 0, bytes(content)
+        for _, run in groupby(enumerate(beyond), lambda each: each[1][0] - each[0]):
+            found = [each for _, each in run]
+            yield found[0][0], b"".join(data for _, data in found)
 
     def key(self, behind: dict[int, int]) -> int:
         """A number that is equal for equal files of one name."""
-        newest, changes = self._keys = self._keys or self._make_keys()
+        key, changes = self._keys
         for at, index in behind.items():
-            newest ^= changes[at][index]
-        return newest
+            key ^= changes[at][index]
+        return key
 
-    def _make_keys(self) -> tuple[int, dict[int, list[int]]]:
+    @cached_property
+    def _keys(self) -> tuple[int, dict[int, list[int]]]:
         """The key of the newest versions, and by what the other versions of each sector change it."""
-        key = _mark(-1, b"%d %d" % (self.length, min(self.kept, self.length)))
-        for at, data in self.newest.items():
-            key ^= self._mark(at, data)
-        changes = {}
-        for at, versions in self.several.items():
-            last = self._mark(at, versions[-1].data)
-            changes[at] = [self._mark(at, version.data) ^ last for version in versions]
-        return key, changes
+        newest = {at: _mark(at, self._cut(at, data)) for at, data in self.newest.items()}
+        changes = {at: [_mark(at, data) ^ newest[at] for data in shown] for at, shown in self._shown.items()}
+        return reduce(xor, newest.values(), _mark(-1, b"%d %d" % (self.length, len(self.content)))), changes
 
-    def _mark(self, at: int, data: bytes) -> int:
-        room = self.length - at * SECTOR
-        return _mark(at, data if room >= SECTOR else data[: max(room, 0)])
+    @cached_property
+    def _shown(self) -> dict[int, list[bytes]]:
+        """The bytes of each version of a sector that are in the file."""
+        return {at: [self._cut(at, version.data) for version in found] for at, found in self.several.items()}
+
+    def _cut(self, at: int, data: bytes) -> bytes:
+        """Bytes from a sector on, up to the file's end."""
+        return data[: max(self.length - at * SECTOR, 0)]
 
     def behind(self, step: int) -> dict[int, int]:
         """What is behind when all is there up to the pending event ``step``, and nothing after it."""
@@ -143,7 +171,6 @@ class PendingFile:
 
     def __init__(self, content: bytes | int) -> None:
         self._content = b"" if isinstance(content, int) else content
-        self._kept = len(self._content)
         self._length = content if isinstance(content, int) else len(content)
         self._sectors: dict[int, bytes] = {}
         self._pending: list[Event] = []
@@ -153,7 +180,7 @@ class PendingFile:
         """An event on this file has happened."""
         if isinstance(event, SyncEvent):
             last = self.options()[-1]
-            self._length, self._kept, self._sectors = last.length, last.kept, last.newest
+            self._length, self._content, self._sectors = last.length, last.content, last.newest
             self._pending = []
         else:
             self._pending.append(event)
@@ -171,7 +198,7 @@ class PendingFile:
 
     def put(self, choice: Choice, storage: Storage) -> None:
         """Give an empty file the bytes of a choice."""
-        choice.option.put(choice.behind, self._content, storage)
+        choice.option.put(choice.behind, storage)
 
     def options(self) -> list[Option]:
         """What the file may be now, by length: the durable one first, the newest last."""
@@ -194,22 +221,25 @@ class PendingFile:
         return found
 
     def _option(self, number: int, since: int, length: int) -> Option:
-        kept, now_kept, now_length = self._kept, self._kept, self._length
+        kept = now_kept = len(self._content)
+        now_length = self._length
         versions = {at: [Version(-1, data)] for at, data in self._sectors.items()}
         now = dict(self._sectors)
 
         def add(at: int, data: bytes) -> None:
-            known = versions.setdefault(at, [Version(-1, self._original(at, kept))])
+            known = versions.get(at)
+            if known is None:
+                known = versions[at] = [Version(-1, self._original(at, kept))]
             if data != known[-1].data:
                 known.append(Version(step, data))
 
         for step, event in enumerate(self._pending):
             if not isinstance(event, TruncateEvent):
-                start, end = _range(event)
-                for at in range(start // SECTOR, -(-end // SECTOR)):
-                    now[at] = _written(now.get(at) or self._original(at, now_kept), at, event)
+                for at, low, piece in _written(event):
+                    old = now.get(at) or self._original(at, now_kept)
+                    now[at] = over(old, low, piece)
                     add(at, now[at])
-                now_length = max(now_length, end)
+                now_length = max(now_length, _range(event)[1])
                 continue
             now_kept = min(now_kept, event.length)
             _cut(now, event.length)
@@ -222,33 +252,16 @@ class PendingFile:
                 for at in range(event.length // SECTOR, -(-event.length // _BLOCK) * _BLOCK // SECTOR):
                     add(at, now.get(at) or self._original(at, now_kept))
             now_length = event.length
-        return Option(number, since, length, kept, versions)
+        return Option(number, since, length, self._content[:kept], versions)
 
     def _original(self, at: int, kept: int) -> bytes:
         """A sector as the file had it in the beginning, cut at ``kept``."""
         return self._content[at * SECTOR : min((at + 1) * SECTOR, kept)].ljust(SECTOR, b"\0")
 
 
-def _runs(sectors: dict[int, bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """Sectors that follow each other, together: the first one's number, and their bytes."""
-    parts: list[bytes] = []
-    after = -1
-    for at in sorted(sectors):
-        if parts and at != after:
-            yield after - len(parts), parts
-            parts = []
-        parts.append(sectors[at])
-        after = at + 1
-    if parts:
-        yield after - len(parts), parts
-
-
-def _overlaid(data: bytearray, sectors: dict[int, bytes]) -> memoryview:
-    """The bytes with some sectors put into them; the length stays."""
-    length = len(data)
-    for at, sector in sectors.items():
-        data[at * SECTOR : (at + 1) * SECTOR] = sector
-    return memoryview(data)[:length]
+def _sectors(start: int, end: int) -> range:
+    """The sectors that a range touches."""
+    return range(start // SECTOR, -(-end // SECTOR))
 
 
 def _range(event: Event) -> tuple[int, int]:
@@ -258,15 +271,13 @@ def _range(event: Event) -> tuple[int, int]:
     return event.offset, event.offset + (length if length else 0)
 
 
-def _written(old: bytes, at: int, event: Event) -> bytes:
-    """A sector after an event that touches it."""
+def _written(event: Event) -> Iterator[tuple[int, int, bytes]]:
+    """The sectors that an event writes: number, and from where on in it which bytes."""
     start, end = _range(event)
-    low, high = max(start - at * SECTOR, 0), min(end - at * SECTOR, SECTOR)
-    if isinstance(event, WriteEvent):
-        piece = event.data[at * SECTOR + low - start : at * SECTOR + high - start]
-    else:
-        piece = bytes(high - low)
-    return old[:low] + piece + old[high:]
+    data = event.data if isinstance(event, WriteEvent) else bytes(end - start)
+    for at, low, high in pieces(start, end - start, SECTOR):
+        first = at * SECTOR + low - start
+        yield at, low, data[first : first + high - low]
 
 
 def _cut(sectors: dict[int, bytes], length: int) -> None:
@@ -295,7 +306,7 @@ def fate(event: Event, step: int, choice: Choice) -> str:
     if isinstance(event, TruncateEvent):
         return "there" if step <= option.since or event.length == option.length else "lost"
     start, end = _range(event)
-    sectors = range(start // SECTOR, -(-end // SECTOR))
+    sectors = _sectors(start, end)
     there = sum(option.is_there(at, step, behind) for at in sectors)
     if there in {0, len(sectors)}:
         return "there" if there else "lost"
