@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -184,6 +185,35 @@ def test_a_session_that_was_left_open_is_out_of_the_way(reference, tmp_path):
     with Session(DISK, reference, directory=tmp_path / "two") as session:
         assert session.step(Write(0, 512)).outcome == "done"
     assert left.image is not None
+
+
+def test_a_script_does_the_same_again(tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    with StdioTarget(REFERENCE) as target:
+        target.probe()  # its process is there before anybody wants a script
+        target.transcript.start(lambda: [f"truncate -s 200000 {files}/disk.raw"])
+        with Session(Disk(size=200_000, fill=0), target, directory=files, comparing=False) as session:
+            session.run([Write(69_000, 20), Kill(), Write(0, 10), Flush(), Reopen(), Zeroes(5, 100_000)])
+        lines = target.transcript.lines
+    before = {path.name: path.read_bytes() for path in files.glob("disk.*")}
+    for name in before:
+        (files / name).unlink()
+    subprocess.run(["sh"], input="\n".join(lines), text=True, check=True, capture_output=True, timeout=60)
+    assert {path.name: path.read_bytes() for path in files.glob("disk.*")} == before
+
+
+def test_an_image_made_byte_by_byte_is_in_the_script(tmp_path):
+    with StdioTarget(faulty("plain")) as target:
+        assert "create" not in target.abilities
+        target.transcript.start()
+        with Session(Disk(size=4096), target, directory=tmp_path, comparing=False):
+            pass
+        lines = target.transcript.lines
+    made = (tmp_path / "disk.add-cow").read_bytes()
+    (tmp_path / "disk.add-cow").unlink()
+    subprocess.run(["sh"], input="\n".join(lines[:2]), text=True, check=True, timeout=60)
+    assert (tmp_path / "disk.add-cow").read_bytes() == made
 
 
 def test_names_of_targets():

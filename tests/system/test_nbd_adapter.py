@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shlex
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from addcow_conformance.targets import load_target
 from addcow_ref import FileStorage
 from addcow_spec.errors import CannotStart
 from addcow_spec.model import Revision
-from tests.conformance.stdio_programs import random_disk, random_operation
+from tests.conformance.stdio_programs import random_disk, random_operation, seeded
 from tests.conformance.test_nbd import SERVER
 from tests.system.serving import HANG, run
 
@@ -79,7 +78,7 @@ def test_a_program_on_the_second_implementation(second, tmp_path, revision, back
 
 def test_random_programs_on_the_second_implementation(second, tmp_path):
     for seed in range(20):
-        rng, directory = random.Random(seed), tmp_path / str(seed)  # noqa: S311 - programs to try
+        rng, directory = seeded(seed), tmp_path / str(seed)
         directory.mkdir()
         disk = random_disk(rng, kinds=(BackingKind.RAW,))
         with Session(disk, second, directory=directory) as session:

@@ -16,6 +16,11 @@ __all__ = ["HereDocument", "Transcript"]
 # Bytes that the longest header has.
 _HEADER = 4096
 
+# What feeds a command that is to be killed, tells its process id first, and kills it after so many lines.
+_FEED = '{ cat; while [ -e "$GO_ON" ]; do sleep 0.1; done; }'
+_TELL = "sh -c 'echo $$; exec \"$@\"' sh"
+_KILL = '{ read -r PID; head -n %d; kill -s KILL "$PID"; rm "$GO_ON"; }'
+
 
 class HereDocument:
     """A command of a script, and what it reads from its standard input; its lines come one by one.
@@ -23,13 +28,16 @@ class HereDocument:
     Args:
         command: the command, as a shell has it.
         lines: the first lines; none of them is ``EOF``.
+        answered: whether each line is answered by a line. A kill comes after the last answer then, else after
+            a second.
 
     Attributes:
-        killed: whether the command gets SIGKILL when it has read everything, and not the end of its input.
+        killed: whether the command gets SIGKILL in place of the end of its input.
     """
 
-    def __init__(self, command: str, lines: Iterable[str] = ()) -> None:
+    def __init__(self, command: str, lines: Iterable[str] = (), *, answered: bool = False) -> None:
         self._command = command
+        self._answered = answered
         self._lines = list(lines)
         self.killed = False
 
@@ -39,9 +47,13 @@ class HereDocument:
 
     def __str__(self) -> str:
         body = "\n".join([*self._lines, "EOF"])
-        if self.killed:  # `$!` is the last process of the pipe
+        if not self.killed:
+            return f"{self._command} <<'EOF'\n{body}"
+        if not self._answered:  # `$!` is the last process of the pipe
             return f"(cat; sleep 2) <<'EOF' | {self._command} &\n{body}\nsleep 1; kill -KILL $!; wait"
-        return f"{self._command} <<'EOF'\n{body}"
+        return (
+            f"GO_ON=$(mktemp)\n{_FEED} <<'EOF' | {_TELL} {self._command} | {_KILL % len(self._lines)}\n{body}"
+        )
 
 
 class Transcript:

@@ -174,7 +174,8 @@ class StdioTarget:
     def _record(self, do: str, members: Message) -> None:
         """Each process has a here-document; it may have been started before anything was kept."""
         if self._script not in self.transcript:
-            self._script = HereDocument(shlex.join(self._command), [_line("start", {"protocol": VERSION})])
+            first = _line("start", {"protocol": VERSION})
+            self._script = HereDocument(shlex.join(self._command), [first], answered=True)
             self.transcript.add(self._script)
         self._script.add(_line(do, members))
 
