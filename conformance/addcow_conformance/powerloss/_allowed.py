@@ -48,7 +48,7 @@ class Allowed:
         self.durable_units = frozenset(oracle.durable_units)
         self.may_be_set = frozenset(oracle.may_be_set)
         self.windows = self._parts(windows)
-        self._disk = [oracle.read(start, length) for start, length in self.windows]
+        self._disk = [_blocks(oracle.read(start, length)) for start, length in self.windows]
         # Few each, and compared faster than hashed.
         self._values = {at: tuple(sorted(values.after)) for at, values in oracle.values().items()}
 
@@ -81,17 +81,21 @@ class Allowed:
                 return "ACW-DYN-005", f"sector {wrong} reads as nothing that was ever written there"
         return None
 
-    def _wrong(self, start: int, found: bytes, expected: bytes) -> int | None:
+    def _wrong(self, start: int, found: bytes, blocks: Sequence[bytes]) -> int | None:
         """The first sector of a window that it cannot be."""
-        for low in range(0, max(len(found), len(expected)), _BLOCK):
-            block, known = found[low : low + _BLOCK], expected[low : low + _BLOCK]
-            if block == known:
-                continue
-            sectors, first = _sectors(block), (start + low) // SECTOR
-            for at in compress(count(), map(ne, sectors, _sectors(known))):
-                if sectors[at] not in self._values.get(first + at, ()):
-                    return first + at
-        return None
+        low = 0
+        for block in blocks:
+            if not found.startswith(block, low):
+                sectors, first = _sectors(found[low : low + len(block)]), (start + low) // SECTOR
+                for at in compress(count(), map(ne, sectors, _sectors(block))):
+                    if sectors[at] not in self._values.get(first + at, ()):
+                        return first + at
+            low += len(block)
+        return None if len(found) == low else (start + low) // SECTOR
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    return [data[at : at + _BLOCK] for at in range(0, len(data), _BLOCK)]
 
 
 def _sectors(data: bytes) -> tuple[bytes, ...]:
