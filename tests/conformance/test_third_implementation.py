@@ -1,0 +1,29 @@
+"""The third implementation against the suite: what its file of expectations says, and nothing else, is found."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.conformance.command import suite
+from tests.conformance.stdio_programs import NODE, target_name
+from tests.repo.tree import ROOT
+
+KNOWN = ROOT / "conformance/examples/stdio-node/expect.toml"
+EFFORT = ("--examples", 24, "--ops", 0)
+
+
+@pytest.mark.system
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
+def test_it_is_as_expected():
+    options = ("--revision", "v10", "--expect", KNOWN, "--output", "json", *EFFORT)
+    answer = suite("run", target_name(NODE), *options)
+    assert answer.status == 0, answer
+    run = answer.document
+    assert run["as-expected"]
+    (known,) = [case for case in run["cases"] if case["known"]]
+    assert known["outcome"] == "fail"
+    # The script goes to another folder, and to no file of this one.
+    assert "./" in known["script"]
+    assert '"/' not in known["script"]
