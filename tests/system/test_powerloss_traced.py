@@ -15,9 +15,10 @@ import pytest
 import addcow_ref
 from addcow_conformance.adapters.stdio import StdioTarget
 from addcow_conformance.powerloss import FAMILIES, CannotTrace, judge_traced
+from addcow_conformance.powerloss._logs import Logs
 from addcow_conformance.powerloss._recorded import record
 from addcow_conformance.powerloss._replay import Recorded, Replay, verify
-from addcow_conformance.powerloss._strace import parse, strace
+from addcow_conformance.powerloss._strace import parse
 from addcow_conformance.powerloss._syscalls import Tracer
 from addcow_conformance.programs import IMAGE, RAW, Disk, Flush, Kill, Race, Read, Session, Write
 from addcow_conformance.targets import load_target
@@ -140,27 +141,33 @@ def test_backing_file_that_is_written(tmp_path):
 # --- the tracer sees what is done
 
 
+def made_logs(tmp_path):
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    return Logs(directory)
+
+
 @pytest.mark.parametrize("family", BY_NAME)
 def test_calls_are_the_events_that_the_engine_tells_of(tmp_path, family):
     """Order, places and bytes; a cut of every kind of operation that there is."""
     disk, alphabet = BY_NAME[family].disk, BY_NAME[family].alphabet
-    traced, told, log = tmp_path / "traced", tmp_path / "told", tmp_path / "log"
-    traced.mkdir()
+    seen, told, logs = tmp_path / "seen", tmp_path / "told", made_logs(tmp_path)
+    seen.mkdir()
     told.mkdir()
-    with StdioTarget([*strace(log), *planted("Right")]) as target:
+    with StdioTarget([*logs.under, *planted("Right")]) as target:
         recorded = record(
-            disk, target, alphabet, directory=str(traced), log=log, windows=frozenset(), done=[]
+            disk, target, alphabet, directory=str(seen), logs=logs, windows=frozenset(), done=[]
         )
     replay = Replay(recorded)
     for step in recorded.steps:
         replay.advance(step)
-    seen = [(recorded.names[event.file], event) for event in replay.log]
+    traced = [(recorded.names[event.file], event) for event in replay.log]
     events = []
     with Session(disk, addcow_ref, directory=str(told), log=events, comparing=False) as session:
         names = {session.files.open(name, writable=False).identity: name for name in (IMAGE, RAW)}
         session.run(alphabet)
     nobody = (0, 0)
-    assert [(name, replace(event, file=nobody)) for name, event in seen] == [
+    assert [(name, replace(event, file=nobody)) for name, event in traced] == [
         (names[event.file], replace(event, file=nobody)) for event in events
     ]
     assert SyncEvent(nobody) in [replace(event, file=nobody) for event in events]
@@ -216,26 +223,26 @@ os.sync()
 
 def test_every_kind_of_call_makes_the_files_that_are_there(tmp_path):
     """As strace of this machine puts them, and not as somebody has written them down."""
-    files, log = tmp_path / "files", tmp_path / "log"
+    files, logs = tmp_path / "files", made_logs(tmp_path)
     files.mkdir()
     content = b"line\n" + b"c" * 20_000
     (files / "img").write_bytes(content)
-    subprocess.run([*strace(log), sys.executable, "-c", CALLS], cwd=files, check=True, timeout=HANG)
-    recorded = traced({b"x": b"", b"img": content}, files, log, made={b"x"})
+    subprocess.run([*logs.under, sys.executable, "-c", CALLS], cwd=files, check=True, timeout=HANG)
+    recorded = replayed({b"x": b"", b"img": content}, files, logs, made={b"x"})
     assert {event.file for step in recorded.steps for event in step.added} == set(recorded.names)
     (files / "img").write_bytes(content)
     with pytest.raises(CannotTrace):
         verify(recorded, os.fsencode(files))
 
 
-def traced(beginning, files, log, made=()):
+def replayed(beginning, files, logs, made=()):
     """The log of a trace, which makes the files that are there."""
     names = dict(zip(((0, 0), (0, 1)), beginning, strict=True))
     directory = os.path.realpath(os.fsencode(files))
     wanted = {os.path.join(directory, name): identity for identity, name in names.items()}
     lengths = {os.path.join(directory, n): len(data) for n, data in beginning.items() if n not in made}
-    calls = parse(log.read_text().split("\n")[:-1])
-    steps = tuple(Tracer(directory, wanted, lengths).run(calls))
+    lines, _ = logs.read()
+    steps = tuple(Tracer(directory, wanted, lengths).run(parse(lines)))
     recorded = Recorded(beginning, names, {}, steps, ())
     verify(recorded, directory)
     return recorded
@@ -246,9 +253,8 @@ def test_calls_of_several_threads_make_the_files_that_are_there(tmp_path, plugin
     size = 2 * CLUSTER
     scene = Scene("files", tmp_path).create(size, b"b" * 5 * CLUSTER)
     beginning = {name: scene.get(name) for name in (b"x", b"img")}
-    log, script = (
-        tmp_path / "log",
-        f"""
+    logs = made_logs(tmp_path)
+    script = f"""
 import threading
 def work(number):
     client = connect()
@@ -258,12 +264,11 @@ def work(number):
 threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-""",
-    )
-    with nbdkit(plugin, scene.path(), under=strace(log)) as server:
+"""
+    with nbdkit(plugin, scene.path(), under=logs.under) as server:
         libnbd(server.uri, script)
         server.kill()
-    assert traced(beginning, tmp_path, log).steps
+    assert replayed(beginning, tmp_path, logs).steps
 
 
 # --- what cannot be judged

@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from addcow_conformance.powerloss._allowed import Moment, before_creation, during, settled
 from addcow_conformance.powerloss._replay import Phase, Recorded, verify
-from addcow_conformance.powerloss._strace import CannotTrace, parse
+from addcow_conformance.powerloss._strace import parse
 from addcow_conformance.powerloss._syscalls import Tracer
 from addcow_conformance.programs import IMAGE, RAW, Disk, Operation, Session
 from addcow_conformance.targets import abilities_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from addcow_conformance.powerloss._logs import Logs
     from addcow_conformance.targets import Image, Target
     from addcow_ref.storage import Storage
 
 __all__ = ["record"]
-
-# Bytes of a log; that of a workload of a few operations has one or two million.
-_LARGEST_LOG = 64 << 20
 
 
 class _Noting:
@@ -58,7 +55,7 @@ def record(
     operations: Sequence[Operation],
     *,
     directory: str | bytes,
-    log: Path,
+    logs: Logs,
     windows: frozenset[int],
     done: list[Operation],
 ) -> Recorded:
@@ -69,7 +66,7 @@ def record(
         target: the program, which is traced.
         operations: what is done.
         directory: an empty directory for the files.
-        log: the log of the trace.
+        logs: the logs of the trace.
         windows: the pieces of a large disk that are compared.
         done: takes each operation when it is begun.
 
@@ -80,11 +77,11 @@ def record(
     """
     path = os.path.realpath(os.fsencode(directory))
     noting = _Noting(target, path)
-    phases: list[tuple[int, Phase]] = []
+    phases: list[Phase] = []
 
     def end(meanwhile: Moment) -> None:
-        now = settled(session.oracle, windows)
-        phases.append((_size(log), Phase(0, tuple(done), meanwhile, now)))
+        logs.mark()
+        phases.append(Phase(0, tuple(done), meanwhile, settled(session.oracle, windows)))
 
     with Session(disk, cast("Target", noting), directory=path, comparing=False) as session:
         if session.image is not None:
@@ -95,7 +92,7 @@ def record(
             if session.step(operation).outcome != "skipped":
                 end(during(session, before, operation, windows))
         backing = session.backing.files
-    said = _read(log)
+    lines, ends = logs.read()
     wanted = {os.path.join(path, name): (0, at) for at, name in enumerate((IMAGE, RAW, *backing))}
     contents = noting.beginning | backing
     if "create" in noting.abilities:
@@ -105,8 +102,8 @@ def record(
         noting.beginning,
         {(0, 0): IMAGE, (0, 1): RAW},
         backing,
-        tuple(Tracer(path, wanted, lengths).run(parse(said.decode("latin-1").split("\n")[:-1]))),
-        tuple(phase._replace(end=said.count(b"\n", 0, size)) for size, phase in phases),
+        tuple(Tracer(path, wanted, lengths).run(parse(lines))),
+        tuple(phase._replace(end=end) for phase, end in zip(phases, ends, strict=True)),
     )
     if recorded.phases:
         verify(recorded, path)
@@ -115,17 +112,3 @@ def record(
 
 def _length(content: bytes | int) -> int:
     return content if isinstance(content, int) else len(content)
-
-
-def _size(log: Path) -> int:
-    size = log.stat().st_size
-    if size > _LARGEST_LOG:
-        raise CannotTrace(f"the log of the trace is longer than {_LARGEST_LOG} bytes")
-    return size
-
-
-def _read(log: Path) -> bytes:
-    """The log up to its last whole line: strace was killed with the program."""
-    _size(log)
-    said = log.read_bytes()
-    return said[: said.rfind(b"\n") + 1]

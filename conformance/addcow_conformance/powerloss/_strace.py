@@ -14,22 +14,16 @@ from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-__all__ = ["Call", "CannotTrace", "descriptor", "number", "parse", "strace", "text"]
+__all__ = ["UNFINISHED", "Call", "CannotTrace", "descriptor", "number", "parse", "text"]
 
-# Longer than any string of a call that a program makes for one request.
-_LONGEST_STRING = 16 << 20
-# Whatever takes a descriptor or a path: a call that nobody has thought of must not go unseen.
-_TRACED = "%file,%desc,%process,sync,mprotect,pkey_mprotect,io_submit,io_uring_setup,io_uring_enter"
-# Of what is read the number of bytes is enough.
-_RAW = "read,readv,pread64,preadv,preadv2"
+# How a line ends whose call goes on.
+UNFINISHED = " <unfinished ...>"
 
 _LINE = re.compile(r"(\d+) +(.+)", re.DOTALL)
 _RESULT = r"(\?|-?\d+|0x[0-9a-f]+)(?:<([^<>]*)>)?(?:\(deleted\))?(?: (.*))?"
 _CALL = re.compile(rf"(\w+)\((.*)\) += {_RESULT}", re.DOTALL)
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)", re.DOTALL)
-_UNFINISHED = " <unfinished ...>"
 _ERROR = re.compile(r"E[A-Z0-9_]+\b")
 _BRACKET = re.compile(r"[][{}(),]")
 _HEX = re.compile(r"(?:\\x[0-9a-f]{2})*")
@@ -77,12 +71,6 @@ class Call(NamedTuple):
         return [part.strip() for part in (*found, self.inside[start:])]
 
 
-def strace(log: Path) -> tuple[str, ...]:
-    """The words that run a command so that its calls, and those of all its children, are added to a log."""
-    options = ("-f", "-q", "-A", "-xx", "-y", "-s", str(_LONGEST_STRING), "-o", str(log))
-    return ("strace", *options, "-e", f"trace={_TRACED}", "-e", f"raw={_RAW}", "--")
-
-
 def parse(lines: Iterable[str]) -> list[Call]:
     """The calls of a log in the order in which they began.
 
@@ -107,8 +95,8 @@ def parse(lines: Iterable[str]) -> list[Call]:
             if found[at].name != resumed[1]:
                 raise _strange(line)
             found[at] = _call(thread, begun + resumed[2], found[at].entered, number_)
-        elif said.endswith(_UNFINISHED):
-            begun = said.removesuffix(_UNFINISHED)
+        elif said.endswith(UNFINISHED):
+            begun = said.removesuffix(UNFINISHED)
             name, bracket, inside = begun.partition("(")
             if not bracket:
                 raise _strange(line)
@@ -129,7 +117,7 @@ def _thread(line: str) -> tuple[int, str]:
 
 
 def _call(thread: int, said: str, entered: int, returned: int) -> Call:
-    match = _CALL.fullmatch(said.replace(_UNFINISHED + ")", ")"))
+    match = _CALL.fullmatch(said.replace(UNFINISHED + ")", ")"))
     if match is None:
         raise _strange(said)
     name, inside, result, path, tail = match.groups()

@@ -8,6 +8,7 @@ checker checks them. The program itself is not asked, as each state would cost a
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from contextlib import ExitStack
@@ -16,9 +17,10 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
+from addcow_conformance.powerloss._logs import Logs
 from addcow_conformance.powerloss._recorded import record
 from addcow_conformance.powerloss._replay import Phase, Recorded, Replay
-from addcow_conformance.powerloss._strace import CannotTrace, strace
+from addcow_conformance.powerloss._strace import CannotTrace
 from addcow_conformance.powerloss._trial import DEFAULT, Effort, Found, Tally, Trial
 from addcow_conformance.programs import Disk, Operation, Race, Violation
 from addcow_conformance.targets import REFERENCE, is_external, load_target
@@ -66,10 +68,9 @@ def judge_traced(
     trial = Trial(disk, load_target(REFERENCE), effort, operations)
     trial.tally = Tally(workloads=1)
     with TemporaryDirectory() as own, ExitStack() as stack:
-        log = Path(own) / "log"
-        under = strace(log)
-        _check(under)
-        target = load(under)
+        logs = Logs(Path(own))
+        _check(logs.under)
+        target = load(logs.under)
         if hasattr(target, "close"):
             stack.callback(cast("Any", target).close)
         if not is_external(target):
@@ -77,7 +78,7 @@ def judge_traced(
         done: list[Operation] = []
         try:
             recorded = record(
-                disk, target, operations, directory=directory, log=log, windows=trial.windows, done=done
+                disk, target, operations, directory=directory, logs=logs, windows=trial.windows, done=done
             )
             found = _cut(trial, recorded, effort)
         except Violation as violation:
@@ -123,14 +124,11 @@ def _check(under: tuple[str, ...]) -> None:
     Raises:
         CannotTrace: that cannot be.
     """
-    try:
-        process = subprocess.Popen(  # noqa: S603 - strace, by name
-            [*under, "true"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-        )
-    except FileNotFoundError:
-        raise CannotTrace("strace is not here; the Debian package is strace") from None
-    except OSError as error:
-        raise CannotTrace(f"strace does not run: {error.strerror}") from error
+    if shutil.which("strace") is None:
+        raise CannotTrace("strace is not here; the Debian package is strace")
+    process = subprocess.Popen(  # noqa: S603 - strace, by name
+        [*under, "true"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
     with process:
         try:
             said = process.communicate(timeout=_PROBE)[1]
