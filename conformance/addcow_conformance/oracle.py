@@ -145,16 +145,16 @@ class Oracle:
         Returns:
             The first byte of the disk that the read shows and that cannot be, None where all is right.
         """
-        several = self._settled().items() if self._unsure else ()
+        several, shows = self._settled().items() if self._unsure else (), self._disk.shows(offset, data)
         for at, (now, after) in [each for each in several if len(each[1].now) > 1]:
             start = at * SECTOR - offset
             seen, low = data[max(start, 0) : max(start + SECTOR, 0)], max(-start, 0)
-            left = frozenset(value for value in now if value.startswith(seen, low))
+            left = {seen} & now or frozenset(value for value in now if value.startswith(seen, low))
             if left and left != now:
-                self._several[at] = Values(left, after)
-                self._disk.write(at * SECTOR, min(left))
+                self._several[at] = Values(frozenset(left), after)
+                self._disk.write(at * SECTOR, b"" if shows else min(left))
         self._unsure = self._unsure and any(len(now) > 1 for now, _ in self._several.values())
-        if offset + len(data) <= self.size and self._disk.shows(offset, data):
+        if offset + len(data) <= self.size and (shows or self._disk.shows(offset, data)):
             return None
         expected = self.read(offset, len(data))
         return offset + next(compress(count(), map(ne, expected, data)), len(expected))
