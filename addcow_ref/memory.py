@@ -27,6 +27,7 @@ __all__ = ["MemoryFiles", "MemoryStorage"]
 
 _BLOCK = 64 << 10
 _LARGEST = (1 << 63) - 1
+_HOLE = bytes(_BLOCK)
 
 # No device of the real file system has this number.
 _DEVICE = -2
@@ -82,10 +83,7 @@ class MemoryFiles:
         Raises:
             OpenFailed: there is none.
         """
-        file = self.open(name)
-        data = bytearray(file.length())
-        file.read_into(0, data)
-        return bytes(data)
+        return self.open(name).contents()
 
 
 class MemoryStorage:
@@ -155,6 +153,13 @@ class MemoryStorage:
                 else:
                     part[:] = memoryview(block)[start:stop]
                 done += stop - start
+
+    def contents(self) -> bytes:
+        """All bytes of the file, holes included; for files that fit."""
+        file = self._open_file()
+        with file.guard:
+            found = _pieces(0, file.length)
+            return b"".join([memoryview(file.blocks.get(index, _HOLE))[:stop] for index, _, stop in found])
 
     def length(self) -> int:
         """The file's present length."""

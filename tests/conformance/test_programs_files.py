@@ -8,12 +8,13 @@ import subprocess
 
 import pytest
 
+import addcow_ref
 from addcow_conformance.checker import CheckOptions, Verdict, check_image
-from addcow_conformance.programs import IMAGE, RAW, Backing, BackingKind, Via, check_memory
+from addcow_conformance.programs import IMAGE, RAW, Backing, BackingKind, Disk, Session, Via, check_memory
 from addcow_conformance.programs._backing import LARGEST_QCOW2, make_backing
 from addcow_conformance.programs._files import DirectoryFiles, InMemoryFiles
 from addcow_ref import open_layer
-from addcow_ref.memory import MemoryFiles
+from addcow_ref.memory import MemoryFiles, MemoryStorage
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
 from addcow_spec.rules import Severity
@@ -139,3 +140,19 @@ def test_check_of_files_is_that_of_the_checker(files):
     assert [found.rule for found in report.findings] or report.problem
     if isinstance(files, InMemoryFiles):
         assert check_memory(files.memory, Revision.V10) == report
+
+
+@pytest.mark.parametrize("kind", [None, *BackingKind])
+@pytest.mark.parametrize("revision", Revision, ids=str)
+def test_checker_reads_nothing_of_the_image_file(revision, kind, monkeypatch):
+    # A session counts on it, where it does not check the same bits again.
+    read = set()
+    with Session(Disk(revision, 70_144, Backing(kind, 4096) if kind else None), addcow_ref) as session:
+        for name in ("read_into", "next_data", "next_hole"):
+            real = getattr(MemoryStorage, name)
+            monkeypatch.setattr(
+                MemoryStorage, name, lambda *call, real=real: (read.add(call[0].path), real(*call))[1]
+            )
+        assert not session.files.check(revision).problem
+    assert IMAGE in read
+    assert RAW not in read

@@ -98,6 +98,20 @@ def test_alarm_of_somebody_else_goes_on():
         signal.signal(signal.SIGALRM, before)
 
 
+def test_one_within_another_has_the_time_anew():
+    theirs = signal.getsignal(signal.SIGALRM)
+    with Patience():
+        ours = signal.getsignal(signal.SIGALRM)
+        signal.setitimer(signal.ITIMER_REAL, 50)
+        with Patience():
+            assert signal.getitimer(signal.ITIMER_REAL)[0] <= 1
+        assert 1 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
+        assert signal.getsignal(signal.SIGALRM) is ours
+        with pytest.raises(Endless), Patience():
+            signal.raise_signal(signal.SIGALRM)
+    assert signal.getsignal(signal.SIGALRM) is theirs
+
+
 def test_no_alarm_outside_the_main_thread():
     seen = []
 

@@ -216,6 +216,22 @@ def test_check_that_cannot_be_completed_is_found(monkeypatch):
     assert caught.value.rule == "ACW-DYN-005"
 
 
+def test_files_that_are_as_sound_ones_were_are_not_checked_again(monkeypatch):
+    checked = []
+    with Session(Disk(size=2 * CLUSTER), addcow_ref) as session:
+        real = session.files.check
+        monkeypatch.setattr(session.files, "check", lambda each: checked.append(each) or real(each))
+        for operations, checks in (
+            ([Write(0, 1), Flush()], 1),
+            ([Write(1, 1), Flush()], 1),
+            ([Write(CLUSTER, 1), Flush()], 2),
+            ([Resize(2 * CLUSTER - 1)], 3),
+            ([Resize(2 * CLUSTER)], 3),
+        ):
+            session.run(operations)
+            assert len(checked) == checks
+
+
 # -- what a session does not hold against an engine
 
 

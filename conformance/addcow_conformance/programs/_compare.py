@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from addcow_conformance.programs._files import IMAGE
+from addcow_conformance.programs._files import IMAGE, RAW
 from addcow_conformance.programs._program import (
     Flush,
     Kill,
@@ -195,12 +195,18 @@ def _compare_files(session: Session) -> None:
     """After a flush: the bits on disk, and what the checker says."""
     file = session.files.get(IMAGE)
     _judge_units(session, bits_set(file, session.disk.revision, session.oracle.size), "in the file")
+    # All that the checker looks at, as it reads nothing of the image file, and what is below has not changed.
+    looked_at = file, session.files.length(RAW), session.warnings
+    if looked_at in session.sound:
+        return
     report = session.files.check(session.disk.revision)
     if report.problem:
         raise Violation("ACW-DYN-005", f"the checker: {report.problem}")
     for finding in report.findings:
         if report.severity(finding) is not Severity.NOTE and finding.rule not in session.warnings:
             raise Violation(finding.rule, f"the checker: {finding}")
+    if session.files.private:
+        session.sound.add(looked_at)
 
 
 def bits_set(file: bytes, revision: Revision, size: int) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from threading import current_thread, main_thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -24,21 +24,28 @@ class Endless(BaseException):
 class Patience:
     """Raises `Endless` in the body when the time is up.
 
-    Python has alarms in its main thread alone; elsewhere there is no limit.
+    Python has alarms in its main thread alone; elsewhere there is no limit. One within another has the time
+    anew, and costs next to nothing, as the handler is there already.
     """
 
     __slots__ = ("_before", "_handler", "_on")
+    # How many there are, one within the other.
+    _depth: ClassVar[int] = 0
 
     def __enter__(self) -> None:
         self._on = current_thread() is main_thread()
         if self._on:
-            self._handler = signal.signal(signal.SIGALRM, _ring)
+            if not Patience._depth:
+                self._handler = signal.signal(signal.SIGALRM, _ring)
+            Patience._depth += 1
             self._before = signal.setitimer(signal.ITIMER_REAL, _LIMIT, _AGAIN)
 
     def __exit__(self, *_: object) -> None:
         if self._on:
             signal.setitimer(signal.ITIMER_REAL, *self._before)
-            signal.signal(signal.SIGALRM, self._handler)
+            Patience._depth -= 1
+            if not Patience._depth:
+                signal.signal(signal.SIGALRM, self._handler)
 
 
 def _ring(_number: int, _frame: FrameType | None) -> None:

@@ -32,10 +32,10 @@ from addcow_conformance.programs._program import (
 )
 from addcow_conformance.programs._steps import RULES, STEPS
 from addcow_conformance.programs._violation import Violation
-from addcow_conformance.programs._watch import Call, Watch, WatchedStorage
+from addcow_conformance.programs._watch import Call, Faults, Watch, WatchedStorage
 from addcow_conformance.targets import abilities_of, is_external
 from addcow_ref.testing import Fault as ArmedFault
-from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
+from addcow_ref.testing import FaultyStorage, RecordingStorage
 from addcow_ref.testing import Operation as Failing
 from addcow_spec.errors import AdapterError, AddCowError, StorageError, UsageError
 from addcow_spec.geometry import SECTOR_SIZE
@@ -104,6 +104,7 @@ class Session:
         backing: what is below.
         watch: what is written to the files.
         checked: whether the files are as they were when they were compared last.
+        sound: files in which the checker found nothing, but for what it warns of in any; see `_compare.py`.
         waited: whether in the last race the second request had to wait for the first.
         tail: whether a resize that failed may have left bits after the bitmap; the owner of a step sets it.
         abilities: what the target can do; see `targets.abilities_of`.
@@ -140,9 +141,10 @@ class Session:
         self.waited = False
         self.checked = False
         self.tail = False
+        self.sound: set[tuple[bytes, int, frozenset[str]]] = set()
         self.touched: set[int] = set()
         self.watch = Watch()
-        self.plan = FaultPlan()
+        self.plan = Faults()
         self.plan.grain = SECTOR_SIZE
         self._log = log
         self._comparing = comparing

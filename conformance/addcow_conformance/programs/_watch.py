@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from addcow_ref.testing import Operation, Wrapper
+from addcow_ref.testing import FaultPlan, Operation, Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from addcow_ref.storage import ReadableBuffer, Storage, WritableBuffer
 
-__all__ = ["Call", "Watch", "WatchedStorage"]
+__all__ = ["Call", "Faults", "Watch", "WatchedStorage"]
 
 
 # Calls that change nothing and make nothing durable.
@@ -66,6 +66,16 @@ class Watch:
         for storage in self._opened.values():
             storage.close()
         self._opened = {}
+
+
+class Faults(FaultPlan):
+    """A plan that takes no time while nothing is armed, and counts no calls then."""
+
+    def judge(
+        self, operation: Operation, path: bytes, length: int = 0, *, offset: int = 0
+    ) -> tuple[int, OSError | None]:
+        """See `FaultPlan.judge`."""
+        return super().judge(operation, path, length, offset=offset) if self._faults else (length, None)
 
 
 class WatchedStorage(Wrapper):
