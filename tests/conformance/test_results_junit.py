@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import junitparser
 
 from addcow_conformance.results import Run, render
 from addcow_spec.rules import catalogue
-from tests.conformance.result_samples import FAILED, GREEN, RED, UNMATCHED, UNSUPPORTED, run_of
+from tests.conformance.result_samples import FAILED, GREEN, KNOWN, RED, UNMATCHED, UNSUPPORTED, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,11 @@ def test_reasons_of_what_is_skipped() -> None:
     )
     assert known.message == "known: flushes one file"
     assert skipped.message == UNSUPPORTED.detail
+
+
+def test_known_failure_that_was_not_tried_says_why_it_was_not() -> None:
+    (case,) = suite(run_of(replace(UNSUPPORTED, known=KNOWN.known)))
+    assert case.result[0].message == UNSUPPORTED.detail
 
 
 def test_properties_name_rule_sources_and_target() -> None:
