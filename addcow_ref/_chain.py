@@ -26,6 +26,8 @@ from addcow_spec.rules import Profile
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from addcow_ref._layer import Layer, LayerInfo
 
 __all__ = ["MAX_LAYERS", "Options", "check_chain", "open_chain", "open_named", "refusal"]
@@ -96,11 +98,12 @@ def open_chain(file: Storage, options: Options, *, format: str | None = "add-cow
         ImageInUse: a file is locked by another opener.
         StorageError: reading failed.
     """
-    with ExitStack() as opened:
-        opened.callback(file.close)
-        layer = _Walk(options, opened).run(file, format)
-        opened.pop_all()
-        return layer
+    opened = [file]
+    try:
+        return _Walk(options, opened).run(file, format)
+    except BaseException:
+        _close_all(opened)
+        raise
 
 
 def check_chain(file: Storage, options: Options) -> tuple[LayerInfo, ...]:
@@ -109,8 +112,18 @@ def check_chain(file: Storage, options: Options) -> tuple[LayerInfo, ...]:
     Raises:
         ImageError, ImageInUse, StorageError: as `open_chain`.
     """
-    with ExitStack() as opened:
+    opened: list[Storage] = []
+    try:
         return _Walk(options, opened).run(file, "add-cow").chain
+    finally:
+        _close_all(opened)
+
+
+def _close_all(files: Iterable[Storage]) -> None:
+    """Close the last first, and each though another cannot be closed."""
+    with ExitStack() as stack:
+        for file in files:
+            stack.callback(file.close)
 
 
 def open_named(file: Storage, name: bytes, role: Role, *, writable: bool = False) -> Storage:
@@ -138,7 +151,7 @@ def refusal(failed: OpenFailed, role: Role) -> BackingChainError:
 class _Walk:
     """One opening of one chain. Use `run` once."""
 
-    def __init__(self, options: Options, opened: ExitStack) -> None:
+    def __init__(self, options: Options, opened: list[Storage]) -> None:
         self._options = options
         self._opened = opened
         # What may lose data when it is overlooked is judged by the reviews, whatever the caller's profile.
@@ -218,7 +231,7 @@ class _Walk:
 
     def _open(self, part: _Part, name: bytes, role: Role, *, writable: bool = False) -> Storage:
         file = open_named(part.file, name, role, writable=writable)
-        self._opened.callback(file.close)
+        self._opened.append(file)
         return file
 
     def _descend(self, above: _Part, reference: _Reference) -> _Part:
@@ -262,12 +275,13 @@ class _Walk:
         if part.header is None or part.image_file is None or part.geometry is None:
             return RawLayer(part.file)
         top = part is self._parts[0]
+        images = [each.format for each in self._parts].count("add-cow")
         disk = Disk(
             part.file,
             part.image_file,
             below,
             part.geometry,
-            cache_size=self._options.cache_size // sum(p.format == "add-cow" for p in self._parts),
+            cache_size=self._options.cache_size // images,
             writable=top and self._options.writable,
         )
         return Image(disk, part.header, tuple(self._judge.notes) if top else ())

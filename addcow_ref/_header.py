@@ -20,6 +20,9 @@ __all__ = ["LAST_NAME_OFFSET", "LONGEST_NAME", "judge_bitmap", "read_header", "u
 _LONGEST_HEADER = max(HEADER_LENGTH.values())
 _SIZE_SPAN = Span(2060, 8)
 _FEATURES_SPAN = Span(28, 8)
+# As numbers: inverting a flag gives its known bits only, and flags are slow.
+_BACKING_FILE, _NO_PROBE = int(Features.BACKING_FILE), int(Features.BACKING_FORMAT_NO_PROBE)
+_KNOWN = _BACKING_FILE | _NO_PROBE
 LAST_NAME_OFFSET = 4094
 LONGEST_NAME = 4059
 
@@ -178,18 +181,16 @@ def _place_faults(span: Span, role: Role, where: Span) -> Iterator[_Fault]:
 
 
 def _feature_faults(header: HeaderV10) -> Iterator[_Fault]:
-    features, named = header.features, bool(header.backing_filename_offset)
-    shown = f"features are 0x{features:x}"
-    # As numbers: inverting a flag gives its known bits only.
-    unknown = int(features) & ~int(Features.BACKING_FILE | Features.BACKING_FORMAT_NO_PROBE)
-    flag = Features.BACKING_FILE in features
+    features, named = int(header.features), bool(header.backing_filename_offset)
+    flag, unknown = bool(features & _BACKING_FILE), features & ~_KNOWN
     if flag != named:
-        message = f"{shown}, but {'a' if named else 'no'} backing file is named"
+        message = f"features are 0x{features:x}, but {'a' if named else 'no'} backing file is named"
         yield _Fault("ACW-FEA-001", message, _FEATURES_SPAN, "features")
-    if Features.BACKING_FORMAT_NO_PROBE in features and not flag:
-        yield _Fault("ACW-FEA-002", f"{shown}: NO_PROBE without BACKING_FILE", _FEATURES_SPAN, "features")
+    if features & _NO_PROBE and not flag:
+        message = f"features are 0x{features:x}: NO_PROBE without BACKING_FILE"
+        yield _Fault("ACW-FEA-002", message, _FEATURES_SPAN, "features")
     if unknown:
-        message = f"{shown}: 0x{unknown:x} is unknown"
+        message = f"features are 0x{features:x}: 0x{unknown:x} is unknown"
         yield _Fault("ACW-FEA-003", message, _FEATURES_SPAN, "features")
 
 
