@@ -1,4 +1,4 @@
-"""The third implementation against the suite: what its file of expectations says, and nothing else, is found."""
+"""The third implementation against the suite: what its file of expectations says is found, and no more."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from junitparser import JUnitXml
 
 from tests.repo.ci_templates import GITHUB, GITLAB, run_github, run_gitlab, runner
@@ -133,6 +134,18 @@ def test_reports_are_kept_where_the_gate_is_red_as_well():
     assert keep["with"].keys() == {"name", "path"}
     assert keep["if"] == "${{ !cancelled() }}"
     assert JOB["artifacts"]["when"] == "always"
+
+
+def test_the_usages_that_are_shown_name_what_there_is():
+    text = (ROOT / "conformance/README.md").read_text("utf-8")
+    github, gitlab = map(yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    (step,) = github
+    assert step["uses"].startswith("OWNER/REPO/conformance/ci@")
+    assert "target" in step["with"]
+    assert step["with"].keys() <= GITHUB["inputs"].keys()
+    job = gitlab["conformance"]
+    assert {job["extends"]} == GITLAB.keys()
+    assert {"ADDCOW_WHEEL", "ADDCOW_TARGET"} <= job["variables"].keys() <= JOB["variables"].keys()
 
 
 # --- the steps

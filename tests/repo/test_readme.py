@@ -247,6 +247,20 @@ def test_examples_of_the_judges(tmp_path, number):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_commands_of_the_judges(tmp_path):
+    program = tmp_path / "mything"
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m addcow_conformance.adapters.reference\n")
+    program.chmod(0o755)
+    shown = blocks("sh", JUDGES)[0].splitlines()
+    assert [shlex.split(line)[1] for line in shown] == ["run", "list", "explain", "run", "run"]
+    for line in shown:
+        command = line.split("  #")[0]
+        few = " -j 1 -k 'ACW-DYN-003 and v10'" if command.split()[1] == "run" else ""
+        result = run(command + few, tmp_path)
+        assert (result.returncode, result.stderr) == (0, ""), command
+    assert {path.name for path in tmp_path.iterdir()} == {"mything", "known.toml", "junit.xml", "run.html"}
+
+
 def test_every_example_of_the_judges_is_run():
     assert len(blocks("python", JUDGES)) == 5
 
