@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 import addcow_ref
-from addcow_conformance.models import Reach, _draws, explain, find, keep, measure
+from addcow_conformance.models import Reach, _draws, _machine, explain, find, keep, measure
 from addcow_conformance.models._draws import Ground
 from addcow_conformance.models._shrink import shrink
 from addcow_conformance.models._states import BEGINNINGS, STATES
@@ -88,6 +88,13 @@ def test_every_number_of_an_operation_is_an_operation(on):
     assert load_program(dump_program(program)) == program
     inside = [each for each in operations if isinstance(each, Write) and each.offset + each.length <= on.size]
     assert len(inside) > 100
+
+
+def test_bytes_are_enough_for_a_burst():
+    phrases = sum(hasattr(each, "hypothesis_stateful_rule") for each in vars(_machine.DiskMachine).values())
+    assert phrases > 5
+    longest = max(_draws.REQUESTS**2, len(_machine._FAILING) * _draws.FAULTS * _draws.RACES)
+    assert (phrases * longest) ** _machine._PHRASES < 256**_machine._BYTES
 
 
 def test_ends_are_of_each_kind():

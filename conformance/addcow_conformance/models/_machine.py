@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from functools import wraps
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from hypothesis import event
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from addcow_conformance.models import _draws as draws
 from addcow_conformance.models._draws import Ground
@@ -18,6 +19,7 @@ from addcow_conformance.programs import (
     Flush,
     Kill,
     Operation,
+    Patience,
     Program,
     Reopen,
     Session,
@@ -29,10 +31,14 @@ from addcow_conformance.programs import (
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from addcow_conformance.models._reach import Reach
     from addcow_conformance.targets import Target
+
+    Phrase: TypeAlias = Callable[["DiskMachine", "Numbers"], None]
+
+_T = TypeVar("_T")
 
 __all__ = ["DiskMachine", "Plan"]
 
@@ -61,11 +67,43 @@ _ENOUGH = 30
 _BYTES = 37
 _RAW = st.binary(min_size=_BYTES, max_size=_BYTES)
 
+# To choose a rule takes hypothesis as long as two operations, so that each is a burst of so many phrases.
+_PHRASES = 8
 
-def _split(raw: bytes, count: int) -> tuple[int, int]:
-    """A number from 0 to ``count`` - 1, and one made of what is left."""
-    rest, number = divmod(int.from_bytes(raw, "little"), count)
-    return number, rest
+
+class Numbers:
+    """Numbers made of the bytes that a rule drew."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._left = int.from_bytes(raw, "little")
+
+    def below(self, count: int) -> int:
+        """A number from 0 to ``count`` - 1."""
+        self._left, number = divmod(self._left, count)
+        return number
+
+    def one_of(self, choices: Sequence[_T]) -> _T:
+        """One of some."""
+        return choices[self.below(len(choices))]
+
+
+def _burst(phrase: Phrase) -> Callable[[DiskMachine, bytes], None]:
+    """A rule that begins with a phrase, and goes on with those that were chosen before in this program.
+
+    So the rules that hypothesis leaves out of a program stay out of it.
+    """
+
+    @rule(raw=_RAW)
+    @wraps(phrase)
+    def run(self: DiskMachine, raw: bytes) -> None:
+        numbers = Numbers(raw)
+        self.phrases.append(phrase)
+        with Patience():  # that of each step is within it, and so costs less
+            phrase(self, numbers)
+            for _ in range(_PHRASES - 1):
+                numbers.one_of(self.phrases)(self, numbers)
+
+    return run
 
 
 class DiskMachine(RuleBasedStateMachine):
@@ -82,6 +120,7 @@ class DiskMachine(RuleBasedStateMachine):
         self.folder = Folder() if plan.storage is StorageKind.FILES else None
         self.last = 0
         self.events: set[str] = set()
+        self.phrases: list[Phrase] = []
         self.session: Session
 
     # --- the disk
@@ -89,9 +128,10 @@ class DiskMachine(RuleBasedStateMachine):
     @initialize(raw=_RAW)
     def create(self, raw: bytes) -> None:
         """Make the image; rarely, try before whether one of an odd size is refused."""
-        size, rest = _split(raw, draws.SIZES)
-        backing, odd = rest % draws.BACKINGS, rest // draws.BACKINGS
-        strange = draws.an_odd_disk(self.plan.revision, odd // 16) if odd % 16 == 15 else None
+        numbers = Numbers(raw)
+        size, backing = numbers.below(draws.SIZES), numbers.below(draws.BACKINGS)
+        odd = numbers.below(16) == 15
+        strange = draws.an_odd_disk(self.plan.revision, numbers.below(draws.SIZES)) if odd else None
         if strange:
             self._open(strange)
             self._close()
@@ -124,101 +164,90 @@ class DiskMachine(RuleBasedStateMachine):
 
     # --- operations
 
-    # Most rules do two operations: to choose a rule takes hypothesis as long as an operation. A program that
-    # is found is shrunk by operations, whatever rule they came from.
+    # A program that is found is shrunk by operations, whatever rule they came from.
 
-    @rule(raw=_RAW)
-    def write(self, raw: bytes) -> None:
+    @_burst
+    def write(self, numbers: Numbers) -> None:
         """Write twice, anywhere."""
-        first, second = _split(raw, draws.REQUESTS)
-        self._write(first)
-        self._write(second)
+        self._write(numbers)
+        self._write(numbers)
 
-    @rule(raw=_RAW)
-    def write_zeroes(self, raw: bytes) -> None:
+    @_burst
+    def write_zeroes(self, numbers: Numbers) -> None:
         """Write, and zero anything."""
-        first, second = _split(raw, draws.REQUESTS)
-        self._write(first)
-        self._zero(second)
+        self._write(numbers)
+        self._zero(numbers)
 
-    @rule(raw=_RAW)
-    def read(self, raw: bytes) -> None:
+    @_burst
+    def read(self, numbers: Numbers) -> None:
         """Zero anything, and read anything; all else is read after each step."""
-        first, second = _split(raw, draws.REQUESTS)
-        self._zero(first)
-        self._read(second)
+        self._zero(numbers)
+        self._read(numbers)
 
-    @rule(raw=_RAW)
-    def flush(self, raw: bytes) -> None:
+    @_burst
+    def flush(self, numbers: Numbers) -> None:
         """Write, and flush."""
-        _, number = _split(raw, 1)
-        self._write(number)
-        self._flush(0)
+        self._write(numbers)
+        self._flush(numbers)
 
-    @rule(raw=_RAW)
-    def end(self, raw: bytes) -> None:
+    @_burst
+    def end(self, numbers: Numbers) -> None:
         """Write or not, then close or kill, and open again."""
-        how, number = _split(raw, 2 * draws.ENDS)
-        if how % 2:
-            self._write(number)
-        self._end(how // 2)
+        if numbers.below(2):
+            self._write(numbers)
+        self._end(numbers)
 
-    @rule(raw=_RAW)
-    def resize(self, raw: bytes) -> None:
+    @_burst
+    def resize(self, numbers: Numbers) -> None:
         """Grow or shrink, twice."""
-        first, second = _split(raw, draws.RESIZES)
-        self._resize(first)
-        self._resize(second)
+        self._resize(numbers)
+        self._resize(numbers)
 
-    @rule(raw=_RAW)
-    def stream(self, raw: bytes) -> None:
+    @_burst
+    def stream(self, numbers: Numbers) -> None:
         """Write or not, then copy what is below, to the end or not."""
-        how, number = _split(raw, 2 * draws.STREAMS)
-        if how % 2:
-            self._write(number)
-        self._stream(how // 2)
+        if numbers.below(2):
+            self._write(numbers)
+        self._stream(numbers)
 
-    @rule(raw=_RAW)
-    def fault(self, raw: bytes) -> None:
+    @_burst
+    def fault(self, numbers: Numbers) -> None:
         """Let a storage call of an operation fail."""
         if not self.session.writable:
             self._do(Reopen())
-        fault, rest = _split(raw, draws.FAULTS)
-        what, number = rest % len(_FAILING), rest // len(_FAILING)
-        do, calls = _FAILING[what]
-        self._do(draws.a_fault(fault, calls))
-        do(self, number)
+        do, calls = numbers.one_of(_FAILING)
+        self._do(draws.a_fault(numbers.below(draws.FAULTS), calls))
+        do(self, numbers)
 
-    @precondition(lambda self: self.session.writable)
-    @rule(raw=_RAW)
-    def race(self, raw: bytes) -> None:
-        """Two requests at once."""
-        self._race(_split(raw, draws.RACES)[0])
+    @_burst
+    def race(self, numbers: Numbers) -> None:
+        """Two requests at once, of an image that can be written."""
+        if self.session.writable:
+            self._race(numbers)
 
-    def _write(self, number: int) -> None:
-        number %= draws.REQUESTS
-        self._do(draws.a_write(self._ground, number, len(self.operations)))
+    def _write(self, numbers: Numbers) -> None:
+        self._do(draws.a_write(self._ground, numbers.below(draws.REQUESTS), len(self.operations)))
 
-    def _zero(self, number: int) -> None:
-        self._do(draws.some_zeroes(self._ground, number % draws.REQUESTS))
+    def _zero(self, numbers: Numbers) -> None:
+        self._do(draws.some_zeroes(self._ground, numbers.below(draws.REQUESTS)))
 
-    def _read(self, number: int) -> None:
-        self._do(draws.a_read(self._ground, number % draws.REQUESTS))
+    def _read(self, numbers: Numbers) -> None:
+        self._do(draws.a_read(self._ground, numbers.below(draws.REQUESTS)))
 
-    def _resize(self, number: int) -> None:
-        self._do(draws.a_resize(self._ground, number % draws.RESIZES, self.disk.size))
+    def _resize(self, numbers: Numbers) -> None:
+        self._do(draws.a_resize(self._ground, numbers.below(draws.RESIZES), self.disk.size))
 
-    def _flush(self, _: int) -> None:
+    def _flush(self, _: Numbers) -> None:
         self._do(Flush())
 
-    def _end(self, number: int) -> None:
-        self._do(draws.an_end(number % draws.ENDS, self.plan.storage))
+    def _end(self, numbers: Numbers) -> None:
+        self._do(draws.an_end(numbers.below(draws.ENDS), self.plan.storage))
 
-    def _race(self, number: int) -> None:
-        self._do(draws.a_race(self._ground, number % draws.RACES, len(self.operations)))
+    def _race(self, numbers: Numbers) -> None:
+        self._do(draws.a_race(self._ground, numbers.below(draws.RACES), len(self.operations)))
 
-    def _stream(self, number: int) -> None:
-        self._do(draws.a_stream(self._ground, number % draws.STREAMS))
+    def _stream(self, numbers: Numbers) -> None:
+        self._do(draws.a_stream(self._ground, numbers.below(draws.STREAMS)))
 
     @property
     def _ground(self) -> Ground:
@@ -278,9 +307,8 @@ class DiskMachine(RuleBasedStateMachine):
         )
 
 
-# What is made to fail, each with the number that was drawn for it, and how many storage calls it makes: a
-# resize has the most, and its last ones matter.
-_FAILING: tuple[tuple[Callable[[DiskMachine, int], None], range], ...] = (
+# What is made to fail, and how many storage calls it makes: a resize has the most, and its last ones matter.
+_FAILING: tuple[tuple[Phrase, range], ...] = (
     (DiskMachine._write, range(3)),  # noqa: SLF001 - of this module, as all below
     (DiskMachine._zero, range(4)),  # noqa: SLF001
     (DiskMachine._read, range(2)),  # noqa: SLF001

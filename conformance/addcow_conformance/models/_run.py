@@ -23,6 +23,9 @@ __all__ = ["find", "measure"]
 
 _ROUND = 12
 
+# Rules of an example, each a burst of operations.
+_BURSTS = 7
+
 # A program is shrunk by us; see `_shrink.py`.
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
@@ -61,7 +64,9 @@ def _run(plan: _Plan, using: settings, first: int = 0) -> None:
     for number in range(-(-using.max_examples // _ROUND)):
         # Hypothesis takes any callable that makes a machine, and says so; its type is narrower.
         machine: Any = seed(first + number)(make) if using.derandomize else make
-        run_state_machine_as_test(machine, settings=settings(using, max_examples=_ROUND))
+        run_state_machine_as_test(
+            machine, settings=settings(using, max_examples=_ROUND, stateful_step_count=_BURSTS)
+        )
 
 
 def find(
@@ -78,7 +83,7 @@ def find(
     Args:
         revision: revision of the format.
         target: the implementation.
-        using: how much to try; None for the profile of hypothesis that is in force.
+        using: how many programs to try, whose length is ours; None for the profile that is in force.
         storage: where the files lie.
         reach: counts the states that were reached.
         first: seed of the first round of a run that is not left to chance.
@@ -121,7 +126,6 @@ def measure(
     per_example = 50
     using = settings(
         max_examples=-(-steps // per_example),
-        stateful_step_count=per_example,
         derandomize=True,
         database=None,
         deadline=None,
