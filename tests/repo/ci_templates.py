@@ -16,7 +16,7 @@ import yaml
 from tests.repo.tree import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["GITHUB", "GITLAB", "Ran", "run_github", "run_gitlab", "runner"]
 
@@ -31,7 +31,7 @@ _SHELLS = {"bash": ("bash", "--noprofile", "--norc", "-eo", "pipefail"), "sh": (
 
 
 class Ran(NamedTuple):
-    """What the steps have come to: the exit status of the last, and what all have said."""
+    """What a script has come to: its exit status, and what it has said."""
 
     status: int
     output: str
@@ -57,18 +57,12 @@ def runner(directory: Path) -> dict[str, str]:
     }
 
 
-def run_github(names: Iterable[str], environment: Mapping[str, str], directory: Path, **inputs: str) -> Ran:
-    """Run steps of the action in a directory, with inputs of a workflow."""
+def run_github(name: str, environment: Mapping[str, str], directory: Path, **inputs: str) -> Ran:
+    """Run a step of the action in a directory, with inputs of a workflow."""
     given = {name: about.get("default", "") for name, about in GITHUB["inputs"].items()} | inputs
-    steps = {step["name"]: step for step in GITHUB["runs"]["steps"]}
-    ran = Ran(0, "")
-    for step in map(steps.__getitem__, names):
-        variables = {name: _filled(value, given) for name, value in step.get("env", {}).items()}
-        found = _run(step["shell"], step["run"], {**environment, **variables}, directory)
-        ran = Ran(found.status, ran.output + found.output)
-        if ran.status:
-            break
-    return ran
+    (step,) = [step for step in GITHUB["runs"]["steps"] if step["name"] == name]
+    variables = {name: _filled(value, given) for name, value in step.get("env", {}).items()}
+    return _run(step["shell"], step["run"], {**environment, **variables}, directory)
 
 
 def run_gitlab(environment: Mapping[str, str], directory: Path, **variables: str) -> Ran:

@@ -66,7 +66,7 @@ def github(site, tmp_path_factory):
         "GITHUB_STEP_SUMMARY": str(temporary / "summary.md"),
         "RUNNER_TEMP": str(temporary),
     }
-    ran = run_github([INSTALL], environment, site.checkout)
+    ran = run_github(INSTALL, environment, site.checkout)
     assert ran.status == 0, ran.output
     return site._replace(environment=environment)
 
@@ -74,7 +74,7 @@ def github(site, tmp_path_factory):
 def gate(github, summary, **inputs):
     environment = github.environment | {"GITHUB_STEP_SUMMARY": str(summary)}
     arguments = "\n".join(FEW)
-    return run_github([GATE], environment, github.checkout, **{"arguments": arguments} | inputs)
+    return run_github(GATE, environment, github.checkout, **{"arguments": arguments} | inputs)
 
 
 def annotations(output):
