@@ -57,7 +57,6 @@ def test_miniature_is_told_from_the_right_one(name):
 # The suite has no case of their rule that shows these.
 UNSEEN = {
     "BitsOfAKilledProcessAreNotSynced",
-    "ChainHasNoLimit",
     "FailedResizeIsNotUndone",
     "FailedSyncIsForgotten",
     "FullNameFieldIsReadOn",
