@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "Option", "PendingFile", "describe", "fate"]
 
 _ZEROS = bytes(SECTOR)
+# Sectors of a file that are put together at once.
+_AT_ONCE = 128
 # What a file system writes at once; the rest of a file's last block is zeros.
 _BLOCK = 4096
 
@@ -107,7 +109,9 @@ class Option:
                 content[at * SECTOR : (at + 1) * SECTOR] = data
             else:
                 beyond.append((at, data))
-        yield 0, bytes(content)
+        # Not all at once: what was put together is still in the processor's cache when it is written.
+        for at in range(0, number, _AT_ONCE):
+            yield at, bytes(content[at * SECTOR : (at + _AT_ONCE) * SECTOR])
         for _, run in groupby(enumerate(beyond), lambda each: each[1][0] - each[0]):
             found = [each for _, each in run]
             yield found[0][0], b"".join(data for _, data in found)
