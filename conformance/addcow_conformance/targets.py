@@ -150,6 +150,10 @@ class ExternalTarget(Target, Protocol):
     abilities: frozenset[str]
     transcript: Any
 
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The leaders of the process groups that have an image open."""
+
     def probe(self) -> None:
         """Have it do what tells whether the adapter works.
 

@@ -130,6 +130,11 @@ class Child:
             self._watch.register(pipe, selectors.EVENT_READ, kept)
         self._finalizer = weakref.finalize(self, _end, self._process, self._watch, pidfd)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def tell(self, line: bytes) -> None:
         """Write to its input. What it does not read stays in the pipe, and is no concern of ours."""
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe

@@ -176,6 +176,11 @@ class Link:
         error.said = self._process.said
         return error
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
     # --- the end
 
     def kill(self) -> None:

@@ -128,6 +128,11 @@ class Server:
         error.said = self._process.said
         raise error
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
     # --- the end
 
     def kill(self) -> None:

@@ -90,6 +90,11 @@ class Process:
             reader.start()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def said(self) -> tuple[str, ...]:
         """The last lines of standard error, fit to be shown."""
         return tuple(map(printable, self._said.copy()))

@@ -174,6 +174,11 @@ class QemuImage:
         """See `targets.Image.close`."""
         self._io.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that has it open."""
+        return self._io.pid
+
     def kill(self) -> None:
         """End without a flush, as a process that is killed."""
         self._io.kill()

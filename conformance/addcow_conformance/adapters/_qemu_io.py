@@ -98,6 +98,11 @@ class QemuIo:
             self._child.kill()
             raise InvalidImage(str(error), rule=error.rule)
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._child.pid
+
     def _answer(self, doing: str) -> Ran | None:
         """What it has said when its prompt is there; None where it has ended instead."""
         prompted = self._child.hear(time.monotonic() + self._timeout, _prompts)

@@ -87,6 +87,11 @@ class CliTarget:
         self.about = About(*template[:6], tuple(sorted(self.abilities)))
         self.probe()
 
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """See `targets.ExternalTarget`; no command has an image open between two requests."""
+        return ()
+
     def __enter__(self) -> CliTarget:
         return self
 

@@ -293,6 +293,11 @@ class NbdTarget:
         if server is not None:
             server.kill()
 
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """See `targets.ExternalTarget`."""
+        return (self._server.pid,) if self._server is not None else ()
+
     def drop(self) -> None:
         """End what serves an image by SIGKILL, whatever it did."""
         self._script.kill()

@@ -225,6 +225,11 @@ class QemuTarget:
         if image is not None:
             image.kill()
 
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """See `targets.ExternalTarget`."""
+        return (self._image.pid,) if self._image is not None else ()
+
     def drop(self) -> None:
         """End what runs by SIGKILL, whatever it did."""
         self._free()

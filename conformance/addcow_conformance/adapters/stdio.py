@@ -302,6 +302,11 @@ class StdioTarget:
         if link is not None:
             link.drop()
 
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """See `targets.ExternalTarget`."""
+        return (self._link.pid,) if self._link is not None else ()
+
     def close(self) -> None:
         """End the process as the protocol has it: by the end of its input.
 

@@ -146,7 +146,7 @@ def _run(request: Request, *, quiet: bool) -> Run:
     try:
         with elsewhere():
             return gate(request, about, tell)
-    except Interrupted:
+    except (Interrupted, UsageError):
         raise
     except ImportError as error:
         raise UsageError(f"run needs {error.name}: install add-cow-toolkit[suite]") from error
@@ -187,18 +187,23 @@ def _facts(run: Run) -> dict[str, str]:
     return expectations.facts(run.target, run.about, run.profile)
 
 
-def _expected(run: Run, known: tuple[Expectation, ...]) -> Run:
-    """The run, held against what is known; an entry about a case that was not asked for matches, too."""
+def _all_results(run: Run) -> tuple[CaseResult, ...]:
+    """The results, and those of the cases that were not asked for: entries about them are not lost."""
     from addcow_conformance.suite import all_cases  # noqa: PLC0415 - slow, and not for --help
 
     ran = {result.case for result in run.results}
-    others = [CaseResult(case.id, case.title, Outcome.SKIP) for case in all_cases() if case.id not in ran]
-    found, unmatched = expectations.apply((*run.results, *others), known, _facts(run))
-    return replace(run, results=tuple(each for each in found if each.case in ran), unmatched=unmatched)
+    others = (CaseResult(case.id, case.title, Outcome.SKIP) for case in all_cases() if case.id not in ran)
+    return (*run.results, *others)
+
+
+def _expected(run: Run, known: tuple[Expectation, ...]) -> Run:
+    """The run, held against what is known."""
+    found, unmatched = expectations.apply(_all_results(run), known, _facts(run))
+    return replace(run, results=found[: len(run.results)], unmatched=unmatched)
 
 
 def _expectations(run: Run, known: tuple[Expectation, ...]) -> str:
-    return expectations.render(run.results, known, _facts(run))
+    return expectations.render(_all_results(run), known, _facts(run))
 
 
 # --- where it goes

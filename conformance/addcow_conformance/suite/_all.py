@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from addcow_conformance.suite.cases import (
     _choices,
     _creating,
+    _failing,
     _keeping,
     _layers,
     _models,
@@ -39,6 +40,7 @@ _MODULES = (
     _sizing,
     _streaming,
     _creating,
+    _failing,
     _naming,
     _layers,
     _sharing,

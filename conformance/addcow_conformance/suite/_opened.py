@@ -28,8 +28,10 @@ __all__ = ["BEYOND", "Answer", "judge_refusal", "open_vector"]
 _SAME = {"ACW-NAM-010": {"ACW-ENV-001", "ACW-ENV-002"}}
 # A chain that comes back to itself cannot be read, whatever the profile says of it.
 _ENDLESS = {"ACW-CHN-001", "ACW-CHN-002"}
-# Where the checker stops with a note an opener has to go on, and cannot: a protocol, a file that is there.
-BEYOND = {"ACW-NAM-011", "ACW-ENV-002"}
+# Where the checker stops, an opener goes on, and cannot: it may refuse by the second for the first.
+# A name that is a protocol's; a layer of a format that the one above states, and nobody here reads.
+_BEYOND = {"ACW-NAM-011": "ACW-NAM-011", "ACW-CHN-003": "ACW-ENV-002"}
+BEYOND = frozenset(_BEYOND.values())
 _LAYERS = {FileFormat.QCOW2: "backing-qcow2", FileFormat.ADD_COW: "backing-add-cow"}
 _ERRORS = (ImageError, UsageError, ImageInUse, StorageError)
 _ENOUGH = 1 << 19
@@ -90,7 +92,9 @@ def open_vector(
         expected = Label(Verdict.INVALID if foreign else report.verdict, tuple(report.rule_counts))
     musts = _musts(expected, bench.profile)
     reviewed = _musts(vector.labels[Profile.REVIEWED], Profile.REVIEWED)
-    allowed = musts | (reviewed & _ENDLESS)
+    allowed = (
+        musts | (reviewed & _ENDLESS) | {_BEYOND[found] for found in expected.findings if found in _BEYOND}
+    )
     allowed = allowed.union(*(_SAME.get(found, ()) for found in musts))
     with guard(root, "ACW-DYN-009", f"opened for {'writing' if writable else 'reading'}"):
         refusal, failure = _open(bench, scene, stated, extra, writable=writable)
@@ -163,13 +167,13 @@ def judge_refusal(answer: Answer) -> None:
         rule(found).stage is Stage.ENVIRONMENT for found in answer.musts
     ):
         return  # what is missing or unreadable may be an error of the system
-    if answer.expected.result is not Verdict.INVALID and not answer.musts:
-        if named in BEYOND or answer.expected.result is Verdict.ACCEPTABLE:
-            return
+    if not answer.allowed and answer.expected.result is Verdict.VALID:
         raise Violation("ACW-DYN-009", f"a sound image is refused: {answer.refusal}")
+    if answer.expected.result is Verdict.ACCEPTABLE and not answer.musts:
+        return
     if isinstance(answer.refusal, StorageError):
         raise Violation("ACW-DYN-009", f"a broken image is no refusal, but an error: {answer.refusal}")
-    if named and named not in answer.allowed and named not in BEYOND:
+    if named and named not in answer.allowed:
         raise Violation(
             "ACW-DYN-009",
             f"refused by {named}, and it breaks {', '.join(sorted(answer.allowed))}: {answer.refusal}",

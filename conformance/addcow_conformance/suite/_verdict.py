@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from addcow_conformance.programs import Endless, Unsupported, Violation, dump_program
 from addcow_conformance.results import CaseResult, Difference, Outcome
 from addcow_conformance.suite._script import Script
-from addcow_spec.errors import AdapterError, Crashed, TimedOut
+from addcow_spec.errors import AdapterError, AddCowError, Crashed, TimedOut
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def try_case(case: Case, bench: Bench) -> CaseResult:
         detail, said = f"{type(error).__name__}: {error}", error.said
     except Endless as error:
         outcome, detail = Outcome.TIMEOUT, str(error)
+    except AddCowError as error:
+        outcome, broken, detail = Outcome.FAIL, case.rule, f"{type(error).__name__}: {error}"
     except SystemExit as error:
         outcome, detail = Outcome.CRASH, f"the target ends the process: {error}"
     except Exception as error:  # noqa: BLE001 - a fault of the suite is an outcome, too

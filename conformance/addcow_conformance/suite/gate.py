@@ -18,7 +18,7 @@ from addcow_conformance.results import About, CaseResult, Outcome, Run
 from addcow_conformance.suite._all import all_cases
 from addcow_conformance.suite._case import Effort
 from addcow_conformance.targets import TIMEOUT
-from addcow_spec.errors import AddCowError
+from addcow_spec.errors import AddCowError, UsageError
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from addcow_conformance.suite._case import Case
 
-__all__ = ["BrokenRun", "Request", "chosen", "gate"]
+__all__ = ["BrokenRun", "NoCase", "Request", "chosen", "gate"]
 
 _SUITE = "addcow_conformance.suite"
+_HERE = os.path.dirname(os.path.abspath(__file__))
 # What pytest would take from the user's surroundings, and is no concern of the suite's.
 _VARIABLES = (
     "PYTEST_ADDOPTS",
@@ -39,7 +40,13 @@ _VARIABLES = (
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
     "PYTEST_XDIST_AUTO_NUM_WORKERS",
 )
+# As many as there are cases: a target that is a module takes the process with it when it crashes.
+_RESTARTS = "--max-worker-restart=1000000"
 _ID = re.compile(r"\[(ACW-[^\]]+)\]$")
+
+
+class NoCase(UsageError):
+    """No case is named as it was asked for."""
 
 
 class BrokenRun(AddCowError):
@@ -102,16 +109,16 @@ def chosen(request: Request) -> tuple[Case, ...]:
 class _Collector:
     """Hears of each case, in whatever process it is tried."""
 
-    def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self.begun: list[str] = []
         self.results: dict[str, CaseResult] = {}
         self.observed: dict[str, str] = {}
         self.titles = {case.id: case.title for case in all_cases()}
-        self._total = total
         self._progress = progress
 
-    def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        """Cases that no keyword names are not run."""
-        self._total = max(self._total - len(items), 1)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Hear which cases are to be tried: those that the keyword names."""
+        self.begun = [named[1] for each in ids if (named := _ID.search(each))]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the result of a case; one that has none took its process with it, or was never begun."""
@@ -130,7 +137,7 @@ class _Collector:
         else:
             return
         self.results.setdefault(result.case, result)
-        self._progress(len(self.results), max(self._total, len(self.results)))
+        self._progress(len(self.results), len(self.begun))
 
 
 def gate(request: Request, about: About, progress: Callable[[int, int], None]) -> Run:
@@ -143,6 +150,7 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
 
     Raises:
         BrokenRun: pytest could not run it, or the keyword is no expression.
+        NoCase: the keyword names no case.
         ImportError: pytest or pytest-xdist is not installed.
     """
     import pytest  # noqa: PLC0415 - an extra
@@ -150,11 +158,11 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
 
     cases = chosen(request)
     skipped = [case for case in cases if any(fnmatchcase(case.id, glob) for glob in request.skip)]
-    collector = _Collector(len(cases) - len(skipped), progress)
+    collector = _Collector(progress)
     started, start, said = datetime.now(UTC), time.monotonic(), io.StringIO()
     with _apart() as arguments, redirect_stdout(said):
         status = pytest.main(
-            [*arguments, f"-n={request.jobs}", *request.options(), "--pyargs", _SUITE], plugins=[collector]
+            [*arguments, f"-n={request.jobs}", _RESTARTS, *request.options(), _HERE], plugins=[collector]
         )
     nothing = status is pytest.ExitCode.NO_TESTS_COLLECTED
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and not (
@@ -162,7 +170,12 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
     ):
         lines = [line for line in said.getvalue().splitlines() if line.strip(" =!-")]
         raise BrokenRun(lines[-1] if lines else f"pytest ends with {status}")
+    if nothing:
+        raise NoCase(f"no case of these revisions is named by -k {request.keyword!a}")
     results = collector.results
+    lost = () if request.first_only else (name for name in collector.begun if name not in results)
+    for name in lost:
+        results[name] = CaseResult(name, collector.titles[name], Outcome.ERROR, detail="it was not tried")
     for case in skipped:
         results[case.id] = CaseResult(case.id, case.title, Outcome.SKIP, detail="left out by --skip")
     order = {case.id: number for number, case in enumerate(cases)}
@@ -196,6 +209,8 @@ def _apart() -> Iterator[list[str]]:
                 ini,
                 "--rootdir",
                 directory,
+                "--confcutdir",
+                _HERE,
                 "-s",
                 "-q",
                 "--tb=short",

@@ -37,6 +37,13 @@ def cases() -> Iterator[Case]:
                 _RULE, revision, f"on-{kind}", f"a disk on a backing file: {kind}", partial(_kind, kind)
             )
         yield Case(_RULE, revision, "no-image-file", "nothing is created without an image file", _no_image)
+        yield Case(
+            _RULE,
+            revision,
+            "no-backing-file",
+            "nothing is created on a backing file that is missing",
+            _no_backing,
+        )
         yield Case(_RULE, revision, "taken-path", "a file that is in the way stays as it is", _taken)
         for length in (1, 255, _LONGEST[revision]):
             yield Case(
@@ -75,10 +82,19 @@ def _place(bench: Bench) -> tuple[bytes, bytes]:
 
 
 def _no_image(bench: Bench) -> None:
+    _refuses(bench, "ACW-ENV-001", b"absent.raw")
+
+
+def _no_backing(bench: Bench) -> None:
+    _refuses(bench, "ACW-ENV-002", b"disk.raw", b"absent.raw")
+
+
+def _refuses(bench: Bench, rule: str, *names: bytes) -> None:
+    """Names of files that are not there are refused, and nothing is left."""
     bench.need("create")
     _, path = _place(bench)
-    if create(bench, path, b"absent.raw") is None:
-        raise Violation("ACW-ENV-001", "an image without an image file is created")
+    if create(bench, path, *names) is None:
+        raise Violation(rule, "an image is created on a file that is missing")
     if os.path.exists(path) and os.path.getsize(path):
         raise Violation(_RULE, "a refusal leaves a file behind")
 

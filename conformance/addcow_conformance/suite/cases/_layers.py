@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cases"]
 
-_LOST, _LONG = "ACW-QC2-017", "ACW-CHN-004"
+_LOST, _LONG, _FORGED = "ACW-QC2-017", "ACW-CHN-004", "ACW-CHN-003"
 _LAYERS = 200
 _SIZE = 128 << 10
 # Where the header of a qcow2 file says that its table of tables is.
@@ -76,6 +76,9 @@ def cases() -> Iterator[Case]:
     for revision in Revision:
         for slug, (what, damage) in _DAMAGE.items():
             yield Case(_LOST, revision, slug, f"a read that needs {what} fails", partial(_lost, damage))
+        if revision is Revision.V10:
+            title = "what is stated to be raw is raw, whatever it holds"
+            yield Case(_FORGED, revision, "a-forged-header", title, _forged)
         yield Case(
             _LONG, revision, "as-many-as-may-be", "a chain of 200 layers is read", partial(_chain, _LAYERS)
         )
@@ -114,6 +117,28 @@ def _read(bench: Bench, path: bytes, size: int) -> AddCowError | None:
     except AddCowError as error:
         return error
     return None
+
+
+def _forged(bench: Bench) -> None:
+    """Guest data that looks like a header, in a backing file that is stated to be raw."""
+    root = bench.folder()
+    (_, data), *_ = make_backing(Backing(BackingKind.QCOW2, _SIZE)).files.items()
+    path = os.path.join(root, b"disk.add-cow")
+    put(os.path.join(root, b"base.raw"), data)
+    put(os.path.join(root, b"disk.raw"), b"", len(data))
+    put(path, b"")
+    error = create(bench, path, b"disk.raw", b"base.raw")
+    if error is not None:
+        raise Violation(_FORGED, f"creating on a backing file that is stated to be raw fails: {error}")
+    image = open_made(bench, path, writable=False)
+    try:
+        found = image.read(0, len(data))
+    finally:
+        image.close()
+    if found != data:
+        wrong = next(at for at in range(len(data)) if found[at : at + 1] != data[at : at + 1])
+        difference = wrong, data[wrong : wrong + 32], found[wrong : wrong + 32]
+        raise Violation(_FORGED, "what is stated to be raw is not read as it is", difference)
 
 
 def _chain(length: int, bench: Bench) -> None:

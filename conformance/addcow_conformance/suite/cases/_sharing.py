@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.programs import Unsupported, Violation
 from addcow_conformance.suite._case import Bench, Case
-from addcow_conformance.suite._made import make, open_made
+from addcow_conformance.suite._made import make, open_made, put
 from addcow_spec.errors import AdapterError, AddCowError
 from addcow_spec.geometry import Geometry
 from addcow_spec.model import Revision
@@ -19,12 +21,22 @@ if TYPE_CHECKING:
 __all__ = ["cases"]
 
 _RULE = "ACW-DYN-014"
+_ROLES = {True: "a writer", False: "a reader"}
+# Whether the first and the second are for writing.
+_PAIRS = (
+    ("two-writers", "the second writer is told", True, True),
+    ("reader-beside-a-writer", "a reader is told that there is a writer", True, False),
+    ("writer-beside-a-reader", "a writer is told that there is a reader", False, True),
+)
 
 
 def cases() -> Iterator[Case]:
     """Who may be there beside whom, for each revision."""
     for revision in Revision:
-        yield Case(_RULE, revision, "two-writers", "the second writer is told", _two)
+        for slug, title, first, second in _PAIRS:
+            yield Case(_RULE, revision, slug, title, partial(_beside, first=first, second=second))
+        yield Case(_RULE, revision, "two-images-of-one-file", "the image file is locked, too", _two_images)
+        yield Case(_RULE, revision, "two-readers", "readers may share", _two_readers)
         yield Case(
             "ACW-DYN-009",
             revision,
@@ -44,22 +56,51 @@ def _made(bench: Bench) -> bytes:
     return make(bench, 4 * unit, 2 * unit)
 
 
-def _two(bench: Bench) -> None:
+def _no_other(bench: Bench, path: bytes, *, writable: bool, what: str) -> None:
+    """Have another instance open an image, which has to be told that it is in use."""
+    with bench.another() as other:
+        try:
+            late = open_made(bench, path, writable=writable, by=other)
+        except AdapterError:
+            raise
+        except AddCowError as error:
+            named = getattr(error, "rule", "")
+            if named not in {"", _RULE}:
+                raise Violation(_RULE, f"{what} is refused by {named}") from error
+            return
+        late.close()
+    raise Violation(_RULE, f"{what} is let in")
+
+
+def _beside(bench: Bench, *, first: bool, second: bool) -> None:
+    """Two openers of one image: whether each of them is for writing."""
     path = _made(bench)
+    image = open_made(bench, path, writable=first)
+    try:
+        _no_other(bench, path, writable=second, what=f"{_ROLES[second]} beside {_ROLES[first]}")
+    finally:
+        image.close()
+
+
+def _two_images(bench: Bench) -> None:
+    """Two add-cow files that name one image file."""
+    path = _made(bench)
+    twin = os.path.join(os.path.dirname(path), b"twin.add-cow")
+    with open(path, "rb") as file:
+        put(twin, file.read())
     image = open_made(bench, path, writable=True)
     try:
+        _no_other(bench, twin, writable=True, what="a writer of the same image file")
+    finally:
+        image.close()
+
+
+def _two_readers(bench: Bench) -> None:
+    path = _made(bench)
+    image = open_made(bench, path, writable=False)
+    try:
         with bench.another() as other:
-            try:
-                late = open_made(bench, path, writable=True, by=other)
-            except AdapterError:
-                raise
-            except AddCowError as error:
-                named = getattr(error, "rule", "")
-                if named not in {"", _RULE}:
-                    raise Violation(_RULE, f"the second writer is refused by {named}") from error
-                return
-            late.close()
-        raise Violation(_RULE, "a second writer opens the image")
+            open_made(bench, path, writable=False, by=other).close()
     finally:
         image.close()
 

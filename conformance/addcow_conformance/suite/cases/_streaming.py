@@ -69,7 +69,7 @@ _ROWS = (
         "a stream of an image that is open for reading is refused",
         units(3),
         units(3),
-        lambda u: (Reopen(writable=False), Stream(), whole(u, 3)),
+        lambda u: (Reopen(writable=False), Stream(0), Stream(), whole(u, 3)),
     ),
 )
 
