@@ -9,7 +9,12 @@ from pathlib import Path
 __all__ = ["PACKAGES", "ROOT", "project_files"]
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"addcow_spec": ROOT / "spec", "addcow_ref": ROOT, "addcow_conformance": ROOT / "conformance"}
+PACKAGES = {
+    "addcow_spec": ROOT / "spec",
+    "addcow_ref": ROOT,
+    "addcow_conformance": ROOT / "conformance",
+    "addcow_fuzz": ROOT / "fuzz",
+}
 
 
 def project_files(below: Path = ROOT) -> list[Path]:

@@ -1,0 +1,54 @@
+"""What runs a target as a program: instrumentation first, then libFuzzer, by way of atheris."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from addcow_fuzz.invariants import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["fuzz"]
+
+# construct does the parsing, so that its branches tell as much as ours.
+_INSTRUMENTED = ("addcow_spec", "addcow_ref", "addcow_conformance", "addcow_fuzz", "construct")
+
+
+def fuzz(name: str) -> None:
+    """Run libFuzzer on a target with the options of the command line; does not return.
+
+    Args:
+        name: the target's name.
+    """
+    import atheris  # noqa: PLC0415 - an extra, for fuzzing alone
+
+    loaded = [module for module in sys.modules if module.split(".")[0] in _INSTRUMENTED]
+    for module in loaded:  # they were loaded before they could be instrumented
+        if module not in {"addcow_fuzz", __name__, "addcow_fuzz.invariants", "__main__"}:
+            del sys.modules[module]
+    with atheris.instrument_imports(include=list(_INSTRUMENTED)):
+        target: Any = import_module(f"addcow_fuzz.targets.fuzz_{name}")
+    options = {
+        option: getattr(target, option)
+        for option in ("custom_mutator", "custom_crossover")
+        if hasattr(target, option)
+    }
+    atheris.Setup(sys.argv, _reporting(target.check_one), **options)
+    atheris.Fuzz()
+
+
+def _reporting(check_one: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """The same, with the token of a finding on standard error, where libFuzzer looks for it."""
+
+    def checked(data: bytes) -> None:
+        try:
+            check_one(data)
+        except Exception as error:
+            token = error.token if isinstance(error, Finding) else f"strict:-:-:{type(error).__name__}"
+            sys.stderr.write(f"DEDUP_TOKEN: {token}\n")
+            raise
+
+    return checked

@@ -1,0 +1,89 @@
+"""The strict line: what any bytes must come to, and the one error that says that they do not.
+
+Any bytes give a result equal to the oracle's, or the declared error; time and memory are bounded. Anything
+else is a `Finding`. Two findings are the same one where their tokens are equal.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from addcow_spec.errors import AddCowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Finding", "strict"]
+
+_PLAIN = re.compile(r"[^a-z0-9_.-]+")
+# Modules whose frames tell where a fault is; those of the fuzzers themselves do not.
+_OURS = ("addcow_spec", "addcow_ref", "addcow_conformance")
+
+
+class Finding(Exception):
+    """Something is not as it must be.
+
+    Args:
+        oracle: who says so: ``engine``, ``checker``, ``oracle``, ``codec``, ``strict``, ...
+        detail: what was expected, and what was seen.
+        rule: id of the rule that is broken, empty where none is.
+        operation: what was done, for example ``open`` or ``write``.
+        site: where in the code, for an error that nobody declared; a mismatch has none worth comparing.
+
+    Attributes:
+        token: what makes two findings one: oracle, rule, operation and site.
+    """
+
+    def __init__(
+        self, oracle: str, detail: str, *, rule: str = "", operation: str = "", site: str = ""
+    ) -> None:
+        super().__init__(detail)
+        self.oracle = oracle
+        self.detail = detail
+        self.rule = rule
+        self.operation = operation
+        self.site = site
+
+    @property
+    def token(self) -> str:
+        """The finding's bucket; the same on every machine and in every version that has the fault."""
+        parts = (self.oracle, self.rule or "-", self.operation or "-", self.site or "-")
+        return ":".join(_PLAIN.sub("-", part.lower()).strip("-") or "-" for part in parts)
+
+    def __str__(self) -> str:
+        return f"{self.token}: {self.detail}"
+
+
+@contextmanager
+def strict(operation: str, *declared: type[BaseException]) -> Iterator[None]:
+    """Hold the body to end well, or in a declared error.
+
+    Args:
+        operation: what the body does.
+        declared: the errors that are declared; `AddCowError` where none are named.
+
+    Raises:
+        Finding: it ends in another error.
+    """
+    allowed = declared or (AddCowError,)
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (Finding, *allowed)):
+            raise
+        kind = type(error).__name__
+        raise Finding(
+            "strict", f"{kind}: {error}", operation=operation, site=f"{kind}.{_site(error)}"
+        ) from error
+
+
+def _site(error: BaseException) -> str:
+    """The innermost function of the project's that the error passed, without lines, which move."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(_OURS):
+            return f"{module}.{frame.f_code.co_name}"
+    return "unknown"

@@ -1,0 +1,44 @@
+"""Any bytes are a header of each revision, or a `MalformedImage` that says which bytes are at fault.
+
+The same holds for qcow2; and what is parsed has no name or table beyond the bytes that there are.
+"""
+
+from __future__ import annotations
+
+from addcow_fuzz._main import fuzz
+from addcow_fuzz.invariants import Finding, strict
+from addcow_spec.codec import parse_header, parse_qcow2
+from addcow_spec.errors import MalformedImage
+from addcow_spec.model import Revision
+
+__all__ = ["check_one"]
+
+
+def check_one(data: bytes) -> None:
+    """Parse the bytes in every way.
+
+    Raises:
+        Finding: an error is not declared, or blames bytes that are not there.
+    """
+    for revision in Revision:
+        try:
+            with strict(f"parse-{revision}", MalformedImage):
+                parse_header(data, revision)
+        except MalformedImage as error:
+            _judge(error, f"parse-{revision}")
+    try:
+        with strict("parse-qcow2", MalformedImage):
+            parse_qcow2(data)
+    except MalformedImage as error:
+        _judge(error, "parse-qcow2")
+
+
+def _judge(error: MalformedImage, operation: str) -> None:
+    if not error.rule.startswith("ACW-"):
+        raise Finding("codec", f"an error without a rule: {error}", operation=operation) from error
+    if error.span is not None and (error.span.offset < 0 or error.span.length < 0):
+        raise Finding("codec", f"a span that is none: {error.span}", rule=error.rule, operation=operation)
+
+
+if __name__ == "__main__":
+    fuzz("header")
