@@ -25,14 +25,18 @@ PINNED = {
     "addcow_conformance.cli_check": "command main",
     "addcow_conformance.cli_suite": "COMMANDS group main run",
     "addcow_conformance.commands": "",
+    "addcow_conformance.commands.copy": "command",
     "addcow_conformance.commands.crash": "command",
+    "addcow_conformance.commands.explain": "command",
+    "addcow_conformance.commands.list": "command",
     "addcow_conformance.commands.replay": "command",
+    "addcow_conformance.commands.run": "command",
     "addcow_conformance.commands.smoke": "command",
     "addcow_conformance.models": "Reach explain find keep measure",
     "addcow_conformance.oracle": "SECTOR Oracle Outcome Values",
     "addcow_conformance.powerloss": (
-        "FAMILIES CannotTrace Effort Family Found History Part State Summary Tally Trial explore judge_traced "
-        "rerun"
+        "FAMILIES CannotTrace Effort Family Found History Part State Summary Tally Trial explore "
+        "judge_traced rerun"
     ),
     "addcow_conformance.programs": (
         "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience "
@@ -64,9 +68,14 @@ PINNED = {
     "addcow_conformance.results.markdown": "render",
     "addcow_conformance.results.sarif": "render",
     "addcow_conformance.suite": (
-        "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
-        "load_vectors materialize vector_schema"
+        "CORPUS FLAGS Bench Case Directory Effort Entry Fifo HardLink Label RegularFile Scene SymbolicLink "
+        "Vector all_cases corpus load_vector load_vectors materialize vector_schema"
     ),
+    "addcow_conformance.suite.cases": "",
+    # These two are for pytest, which finds them by their names.
+    "addcow_conformance.suite.conftest": "",
+    "addcow_conformance.suite.test_cases": "",
+    "addcow_conformance.suite.gate": "BrokenRun NoCase Request chosen gate",
     "addcow_conformance.suite.vectors": (
         "Directory Entry Fifo HardLink Label RegularFile Scene SymbolicLink Vector load_vector "
         "load_vectors materialize vector_schema"
