@@ -28,11 +28,13 @@ from addcow_conformance.programs import (
     Via,
     Write,
     Zeroes,
+    backing_kinds,
     dump_program,
     load_program,
 )
 from addcow_spec.errors import StorageError
 from addcow_spec.model import Revision
+from tests.conformance.miniatures import RIGHT
 from tests.conformance.planted import PLANTED
 
 CLUSTER = 65536
@@ -49,10 +51,22 @@ def grounds():
 # --- numbers
 
 
+def test_a_target_gets_the_backing_files_that_it_has():
+    disks = {
+        _draws.a_disk(Revision.V10, 3, backing, backing_kinds(RIGHT)) for backing in range(_draws.BACKINGS)
+    }
+    assert {disk.backing and disk.backing.kind for disk in disks} == {
+        None,
+        BackingKind.RAW,
+        BackingKind.CHAIN,
+    }
+
+
 @pytest.mark.parametrize("revision", Revision, ids=str)
 def test_every_number_of_a_disk_is_a_disk(revision):
+    kinds = tuple(BackingKind)
     disks = {
-        _draws.a_disk(revision, size, backing)
+        _draws.a_disk(revision, size, backing, kinds)
         for size in range(_draws.SIZES)
         for backing in range(_draws.BACKINGS)
     }

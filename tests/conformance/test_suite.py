@@ -252,7 +252,7 @@ def again(script, directory):
 def test_a_script_of_a_program_does_it_again(tmp_path):
     result = run("ACW-DYN-003/v10/inside-a-unit", name=target_name(faulty("lost-writes")))
     status, said, errors = again(result.script, tmp_path)
-    assert errors == ""
+    assert errors.strip() in {"", "Killed"}  # as the session ends the program
     assert status == 0
     assert '"result"' in said
 

@@ -30,7 +30,7 @@ from addcow_spec.geometry import SECTOR_SIZE, Geometry, round_up
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "BACKINGS",
@@ -101,7 +101,7 @@ def _size(revision: Revision, number: int) -> int:
     return sizes[number % len(sizes)]
 
 
-_KINDS = (BackingKind.RAW, BackingKind.QCOW2, BackingKind.CHAIN)
+_KINDS = len(BackingKind)
 _BELOW: tuple[Callable[[int], int], ...] = (
     lambda size: size,
     lambda size: size // 2 + 300,
@@ -114,18 +114,19 @@ _FILLS = (0xDD, 0)
 
 # Whether there is a backing file, its kind and its length, and what the image file is filled with.
 _NONE = 4
-BACKINGS = (_NONE + len(_KINDS) * len(_BELOW)) * len(_FILLS)
+BACKINGS = (_NONE + _KINDS * len(_BELOW)) * len(_FILLS)
 
 
-def a_disk(revision: Revision, size: int, backing: int) -> Disk:
-    """A disk; ``size`` counts from 0 to SIZES - 1, ``backing`` to BACKINGS - 1."""
+def a_disk(revision: Revision, size: int, backing: int, kinds: Sequence[BackingKind]) -> Disk:
+    """A disk on such a backing file; ``size`` counts from 0 to SIZES - 1, ``backing`` to BACKINGS - 1."""
     bytes_ = _size(revision, size)
     backing, fill = divmod(backing, len(_FILLS))
     below = None
     if backing >= _NONE:
-        length, kind = divmod(backing - _NONE, len(_KINDS))
+        length, number = divmod(backing - _NONE, _KINDS)
+        kind = kinds[number % len(kinds)]
         # Of a large disk the beginning alone is looked at after each step; a longer file would be no other.
-        below = Backing(_KINDS[kind], min(_BELOW[length](bytes_), MIB if bytes_ <= MIB else 3 * _C))
+        below = Backing(kind, min(_BELOW[length](bytes_), MIB if bytes_ <= MIB else 3 * _C))
     return Disk(revision, bytes_, below, 0 if bytes_ > MIB else _FILLS[fill])
 
 

@@ -27,6 +27,7 @@ from addcow_conformance.programs import (
     Violation,
     Write,
     Zeroes,
+    backing_kinds,
 )
 from addcow_spec.model import Revision
 
@@ -136,7 +137,7 @@ class DiskMachine(RuleBasedStateMachine):
             self._open(strange)
             self._close()
             self._reached(ODD)
-        self._open(draws.a_disk(self.plan.revision, size, backing))
+        self._open(draws.a_disk(self.plan.revision, size, backing, backing_kinds(self.plan.target)))
         if self.plan.reach:
             self._tell(self.plan.reach.begin(self.session))
 

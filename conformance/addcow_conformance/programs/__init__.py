@@ -1,6 +1,6 @@
 """Programs of operations: a disk and what is done to it, run on an implementation beside an oracle."""
 
-from addcow_conformance.programs._abilities import Unsupported
+from addcow_conformance.programs._abilities import Unsupported, backing_kinds
 from addcow_conformance.programs._backing import make_backing
 from addcow_conformance.programs._files import IMAGE, RAW, check_memory
 from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program, program_schema
@@ -59,6 +59,7 @@ __all__ = [
     "Violation",
     "Write",
     "Zeroes",
+    "backing_kinds",
     "check_memory",
     "dump_program",
     "load_program",

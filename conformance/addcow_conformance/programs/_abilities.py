@@ -21,7 +21,7 @@ from addcow_spec.errors import UsageError
 if TYPE_CHECKING:
     from addcow_conformance.targets import Target
 
-__all__ = ["Unsupported", "check_disk", "lacking"]
+__all__ = ["Unsupported", "backing_kinds", "check_disk", "lacking"]
 
 _OPERATIONS: dict[type[Operation], frozenset[str]] = {
     Write: frozenset({"write"}),
@@ -49,6 +49,12 @@ def lacking(operation: Operation, abilities: frozenset[str]) -> frozenset[str]:
         parts = (operation.first, operation.second)
         return (needed - abilities).union(*(lacking(part, abilities) for part in parts))
     return needed - abilities
+
+
+def backing_kinds(target: Target) -> tuple[BackingKind, ...]:
+    """The kinds of backing files that a target says it has."""
+    abilities = abilities_of(target)
+    return tuple(kind for kind, needed in _BACKING.items() if needed <= abilities)
 
 
 def check_disk(disk: Disk, target: Target, *, in_files: bool) -> None:

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from addcow_conformance.targets import Image
     from addcow_spec.model import Revision
 
-__all__ = ["bits_set", "compare", "windows_of"]
+__all__ = ["bits_set", "compare", "differing", "windows_of"]
 
 # A disk of this size or less is read whole; of a larger one the windows that something happened in.
 _WHOLE = 4 << 20
 _WINDOW = 64 << 10
 # So many windows of a single request, and the last one.
 _MANY = 16
+# Bytes of a difference that are kept, and that are told in a line.
+_SHOWN, _TOLD = 32, 8
 # The bits that are set in each byte.
 _BITS = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
 
@@ -121,9 +123,18 @@ def _compare_bytes(session: Session, image: Image, rule: str, operation: Operati
             continue
         if isinstance(operation, Write | Zeroes) and 0 <= wrong - operation.offset < operation.length:
             rule = "ACW-DYN-001"
-        expected = session.oracle.read(wrong, 8).hex(" ")
-        found = data[wrong - offset : wrong - offset + 8].hex(" ")
-        raise Violation(rule, f"bytes from {wrong} on are {found}, and not {expected}")
+        raise differing(session, rule, f"bytes from {wrong} on are not the disk's", offset, data)
+
+
+def differing(session: Session, rule: str, what: str, offset: int, data: bytes) -> Violation:
+    """A violation that shows the first bytes of ``data``, read at ``offset``, that cannot be the disk's."""
+    wrong = session.oracle.see(offset, data)
+    if wrong is None:
+        raise AssertionError("the bytes may be the disk's")
+    expected = session.oracle.read(wrong, _SHOWN)
+    found = data[wrong - offset : wrong - offset + _SHOWN]
+    shown = f"{found[:_TOLD].hex(' ')}, and not {expected[:_TOLD].hex(' ')}"
+    return Violation(rule, f"{what}: {shown}", (wrong, expected, found))
 
 
 def windows_of(operation: Operation) -> set[int]:

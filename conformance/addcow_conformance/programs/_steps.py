@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from addcow_conformance.programs._compare import windows_of
+from addcow_conformance.programs._compare import differing, windows_of
 from addcow_conformance.programs._files import RAW
 from addcow_conformance.programs._program import (
     Flush,
@@ -96,14 +96,20 @@ def _compare_read(session: Session, request: Read, data: bytes) -> None:
         raise Violation("ACW-DYN-001", f"{request} gives {len(data)} bytes")
     wrong = session.oracle.see(request.offset, data)
     if wrong is not None:
-        raise Violation("ACW-DYN-001", f"{request} gives a wrong byte at {wrong}")
+        raise differing(
+            session, "ACW-DYN-001", f"{request} gives a wrong byte at {wrong}", request.offset, data
+        )
 
 
 def _compare_raw(session: Session) -> None:
     """After a stream that came to its end the image file alone is the disk."""
     raw = session.files.get(RAW)
-    if len(raw) != session.oracle.size or session.oracle.see(0, raw) is not None:
-        raise Violation("ACW-DYN-012", "the image file alone is not the disk")
+    if len(raw) != session.oracle.size:
+        raise Violation(
+            "ACW-DYN-012", f"the image file has {len(raw)} bytes, and the disk {session.oracle.size}"
+        )
+    if session.oracle.see(0, raw) is not None:
+        raise differing(session, "ACW-DYN-012", "the image file alone is not the disk", 0, raw)
 
 
 def _reopen(session: Session, operation: Reopen) -> str:
@@ -145,7 +151,7 @@ def _resize(session: Session, operation: Resize) -> str:
     if isinstance(result, UsageError):
         if not refuse:
             raise Violation("ACW-DYN-011", f"{operation} from {old} is refused: {result}")
-        if session.writable and result.rule != "ACW-SIZ-007":
+        if session.writable and not session.names(result, "ACW-SIZ-007"):
             raise Violation("ACW-SIZ-007", f"{operation} is refused by {result.rule or 'no rule'}: {result}")
         return "refused"
     if isinstance(result, StorageError):
