@@ -41,7 +41,7 @@ PINNED = {
     "addcow_conformance.programs": (
         "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience "
         "PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Unsupported "
-        "Via Violation Write Zeroes check_memory dump_program load_program make_backing program_schema tell"
+        "Via Violation Write Zeroes backing_kinds check_memory dump_program load_program make_backing program_schema tell"
     ),
     "addcow_conformance.protocol": (
         "CAPABILITIES LARGEST_DATA LARGEST_NUMBER LONGEST_LINE LONGEST_TEXT REQUESTS RESULTS VERSION Message "
@@ -116,7 +116,7 @@ PINNED = {
         "AdapterError AddCowError BackingChainError CannotStart Crashed ImageError ImageInUse InvalidImage "
         "MalformedImage ProtocolViolation SanitizerReport StorageError TimedOut UnsupportedImage UsageError"
     ),
-    "addcow_spec.exports": "exports",
+    "addcow_spec.exports": "boundaries exports",
     "addcow_spec.findings": "Finding",
     "addcow_spec.geometry": "CLUSTER_SIZE SECTOR_SIZE Geometry ceil_div round_up",
     "addcow_spec.grammar": (

@@ -6,11 +6,11 @@ They are kept in `spec/exports` for those who have no Python. ``python -m addcow
 
 from typing import Final
 
-from addcow_spec.exports._dictionary import dictionary
+from addcow_spec.exports._dictionary import boundaries, dictionary
 from addcow_spec.exports._kaitai import kaitai
 from addcow_spec.exports._magic import magic
 
-__all__ = ["exports"]
+__all__ = ["boundaries", "exports"]
 
 _NOTICE: Final = "# Made from addcow_spec.grammar by `python -m addcow_spec.exports`; do not edit.\n"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from addcow_spec.grammar import Field, Layout
 
-__all__ = ["dictionary"]
+__all__ = ["boundaries", "dictionary"]
 
 
 class _Token(NamedTuple):
@@ -101,6 +101,13 @@ def dictionary() -> str:
     return "\n".join([*lines, ""])
 
 
+def boundaries(layout: Layout, field: Field) -> tuple[int, ...]:
+    """The values of an integer field at and around the limits of the format, then those of its width."""
+    sign = 1 << (field.size * 8 - 1)
+    known = (value for _, value in field.enum)
+    return (*_BOUNDARIES.get((layout.name, field.name), ()), *known, sign - 1, sign, 2 * sign - 1)
+
+
 def _entry(name: str, value: bytes) -> str:
     text = "".join(
         chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\x{byte:02x}" for byte in value
@@ -121,7 +128,5 @@ def _groups() -> Iterator[tuple[str, Iterable[_Token]]]:
 
 def _integers(layout: Layout, field: Field) -> Iterator[_Token]:
     order: Literal["little", "big"] = "little" if field.byte_order == "le" else "big"
-    sign = 1 << (field.size * 8 - 1)
-    known = [value for _, value in field.enum]
-    for value in (*_BOUNDARIES.get((layout.name, field.name), ()), *known, sign - 1, sign, 2 * sign - 1):
+    for value in boundaries(layout, field):
         yield _Token(f"u{field.size}{field.byte_order}_{value:#x}", value.to_bytes(field.size, order))
