@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from addcow_fuzz.invariants import Finding
+from addcow_fuzz._environment import PLAIN, end_with_parent, known_tokens
+from addcow_fuzz.invariants import token_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["fuzz"]
+__all__ = ["fuzz", "fuzz_module"]
 
 # construct does the parsing, so that its branches tell as much as ours.
 _INSTRUMENTED = ("addcow_spec", "addcow_ref", "addcow_conformance", "addcow_fuzz", "construct")
@@ -23,31 +25,44 @@ def fuzz(name: str) -> None:
     Args:
         name: the target's name.
     """
+    fuzz_module(f"addcow_fuzz.targets.fuzz_{name}")
+
+
+def fuzz_module(name: str) -> None:
+    """The same, of a target by the name of its module."""
+    end_with_parent()
     import atheris  # noqa: PLC0415 - an extra, for fuzzing alone
 
     loaded = [module for module in sys.modules if module.split(".")[0] in _INSTRUMENTED]
     for module in loaded:  # they were loaded before they could be instrumented
         if module not in {"addcow_fuzz", __name__, "addcow_fuzz.invariants", "__main__"}:
             del sys.modules[module]
-    with atheris.instrument_imports(include=list(_INSTRUMENTED)):
-        target: Any = import_module(f"addcow_fuzz.targets.fuzz_{name}")
+    with atheris.instrument_imports(include=[*_INSTRUMENTED, name]):
+        target: Any = import_module(name)
     options = {
         option: getattr(target, option)
         for option in ("custom_mutator", "custom_crossover")
-        if hasattr(target, option)
+        if hasattr(target, option) and not os.environ.get(PLAIN)
     }
-    atheris.Setup(sys.argv, _reporting(target.check_one), **options)
+    atheris.Setup(sys.argv, _reporting(target.check_one, known_tokens()), **options)
     atheris.Fuzz()
 
 
-def _reporting(check_one: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """The same, with the token of a finding on standard error, where libFuzzer looks for it."""
+def _reporting(check_one: Callable[[bytes], None], known: frozenset[str]) -> Callable[[bytes], None]:
+    """The same, with the token of a finding on standard error, where libFuzzer looks for it.
+
+    Args:
+        check_one: the target.
+        known: tokens of findings that are passed over, so that fuzzing goes on behind them.
+    """
 
     def checked(data: bytes) -> None:
         try:
             check_one(data)
         except Exception as error:
-            token = error.token if isinstance(error, Finding) else f"strict:-:-:{type(error).__name__}"
+            token = token_of(error)
+            if token in known:
+                return
             sys.stderr.write(f"DEDUP_TOKEN: {token}\n")
             raise
 

@@ -16,7 +16,7 @@ from addcow_spec.errors import AddCowError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Finding", "strict"]
+__all__ = ["Finding", "strict", "token_of"]
 
 _PLAIN = re.compile(r"[^a-z0-9_.-]+")
 # Modules whose frames tell where a fault is; those of the fuzzers themselves do not.
@@ -55,6 +55,13 @@ class Finding(Exception):
 
     def __str__(self) -> str:
         return f"{self.token}: {self.detail}"
+
+
+def token_of(error: BaseException) -> str:
+    """The token of what a target has raised, a finding or not."""
+    if isinstance(error, Finding):
+        return error.token
+    return Finding("strict", str(error), site=type(error).__name__).token
 
 
 @contextmanager
