@@ -78,9 +78,8 @@ def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str) -
     try:
         return layout.parse(data)
     except ConstructError as error:
-        path = (error.path or "").removeprefix("(parsing)").removeprefix(" -> ").replace(" -> ", ".")
-        field = layout.field(path)
-        span = Span(field.offset, field.size)
+        path = error.path
+        span = layout.spans[path]
         ends = layout.start + len(data)
         rule = truncated if span.end > ends and path != "magic" else rules[path]
         problem = f"the data ends at byte {ends}" if span.end > ends else "not what the format requires"

@@ -145,7 +145,7 @@ def _found(parse: Callable[[bytes], dict[str, object]], data: bytes) -> object:
     try:
         return {name: value for name, value in parse(data).items() if name != "_io"}
     except ConstructError as error:
-        return type(error), error.path
+        return str(error.path).rpartition(" ")[2]
 
 
 def _sound(field: Field) -> bytes:
