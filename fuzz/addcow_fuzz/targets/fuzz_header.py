@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from addcow_fuzz._main import fuzz
 from addcow_fuzz.invariants import Finding, strict
+from addcow_fuzz.mutators import mutate_header as custom_mutator
 from addcow_spec.codec import parse_header, parse_qcow2
 from addcow_spec.errors import MalformedImage
 from addcow_spec.model import Revision
 
-__all__ = ["check_one"]
+__all__ = ["check_one", "custom_mutator"]
 
 
 def check_one(data: bytes) -> None:

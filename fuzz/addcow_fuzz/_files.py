@@ -1,0 +1,227 @@
+"""The files of an input, in memory: storages for the engine, and opened files for the checker.
+
+They are read only, and leaner than `addcow_ref.memory`, which allocates blocks: an execution is over in a
+third of a millisecond. What is read is counted, and bounded: who reads on and on is stopped.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from addcow_conformance.checker import Identity, OpenFailed, OpenFile, Refusal
+from addcow_fuzz._packing import name_of
+from addcow_fuzz.invariants import Finding
+from addcow_ref.storage import OpenFailed as NotOpened
+from addcow_ref.storage import OpenReason
+from addcow_spec.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from addcow_fuzz._packing import Record
+    from addcow_ref.storage import ReadableBuffer, WritableBuffer
+
+__all__ = ["InputFiles", "InputStorage"]
+
+# No input of 64 KiB, with 256 layers, needs a tenth of it.
+_MOST_READS = 100_000
+_MOST_BYTES = 1 << 28
+
+
+class _Content:
+    """The bytes of a file: its records, in order."""
+
+    def __init__(self, number: int) -> None:
+        self.identity = Identity(0, number)
+        self.length = 0
+        self.records: list[tuple[int, bytes]] = []
+
+    def add(self, offset: int, data: bytes) -> None:
+        self.length = max(self.length, offset + len(data))
+        if data:
+            self.records.append((offset, data))
+
+    def get(self, offset: int, length: int) -> bytes:
+        """Bytes with zeros where there are none, beyond the end too."""
+        end = offset + length
+        found = [(at, data) for at, data in self.records if at < end and at + len(data) > offset]
+        if len(found) == 1 and found[0][0] <= offset:
+            at, data = found[0]
+            return data[offset - at : end - at].ljust(length, b"\0")
+        buffer = bytearray(length)
+        for at, data in found:
+            first, last = max(at, offset), min(at + len(data), end)
+            buffer[first - offset : last - offset] = data[first - at : last - at]
+        return bytes(buffer)
+
+    def next_data(self, offset: int, end: int) -> int:
+        after = (max(at, offset) for at, data in self.records if at + len(data) > offset)
+        return min(after, default=end)
+
+    def next_hole(self, offset: int) -> int:
+        for at, data in sorted(self.records):
+            if at <= offset < at + len(data):
+                offset = at + len(data)
+        return offset
+
+
+class InputFiles:
+    """The files of an input, by name. Names that differ in ``.``, ``..`` and slashes alone are the same.
+
+    Args:
+        records: what is in them.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._contents: dict[bytes, _Content] = {}
+        self._reads = _MOST_READS
+        self._bytes = _MOST_BYTES
+        for file, offset, data in records:
+            name = name_of(file)
+            content = self._contents.get(name)
+            if content is None:
+                content = self._contents[name] = _Content(file)
+            content.add(offset, data)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._contents)
+
+    def open(self, name: bytes) -> InputStorage:
+        """Open a file as a storage.
+
+        Raises:
+            OpenFailed: there is none (ABSENT).
+        """
+        content = self._find(name)
+        if content is None:
+            raise NotOpened("there is no such file", reason=OpenReason.ABSENT, path=name)
+        return InputStorage(self, content, name)
+
+    def opener(self, path: bytes, **_: object) -> OpenFile:
+        """Open a file for the checker: an `Opener`.
+
+        Raises:
+            OpenFailed: there is none (ABSENT).
+        """
+        content = self._find(path)
+        if content is None:
+            raise OpenFailed(Refusal.ABSENT, "there is no such file")
+        return _InputFile(InputStorage(self, content, path), content)
+
+    def read(self, name: bytes, offset: int, length: int) -> bytes:
+        """Bytes of a file, zeros where it has none."""
+        content = self._find(name)
+        return content.get(offset, length) if content else bytes(length)
+
+    def length(self, name: bytes) -> int:
+        """Bytes of a file; 0 where there is none."""
+        content = self._find(name)
+        return content.length if content else 0
+
+    def spend(self, length: int) -> None:
+        """Count a read.
+
+        Raises:
+            Finding: too much is read.
+        """
+        self._reads -= 1
+        self._bytes -= length
+        if self._reads < 0 or self._bytes < 0:
+            raise Finding("strict", "it reads on and on", operation="read", site="bound")
+
+    def _find(self, name: bytes) -> _Content | None:
+        return self._contents.get(name) or self._contents.get(posixpath.normpath(name))
+
+
+class InputStorage:
+    """One opened file of an input; see `Storage` for the promises."""
+
+    writable = False
+
+    def __init__(self, files: InputFiles, content: _Content, path: bytes) -> None:
+        self.path = path
+        self.identity = content.identity
+        self._files = files
+        self._content = content
+
+    def length(self) -> int:
+        """See `Storage.length`."""
+        return self._content.length
+
+    def read_into(self, offset: int, buffer: WritableBuffer) -> None:
+        """See `Storage.read_into`.
+
+        Raises:
+            StorageError: the file ends before.
+        """
+        view = memoryview(buffer).cast("B")
+        self._files.spend(len(view))
+        if len(view) and offset + len(view) > self._content.length:
+            raise StorageError(f"bytes up to {offset + len(view)} are missing")
+        view[:] = self._content.get(offset, len(view))
+
+    def next_data(self, offset: int, end: int) -> int:
+        """See `Storage.next_data`."""
+        self._files.spend(0)
+        return min(self._content.next_data(offset, end), end) if offset < end else end
+
+    def next_hole(self, offset: int, end: int) -> int:
+        """See `Storage.next_hole`."""
+        self._files.spend(0)
+        inside = offset < min(self._content.length, end)
+        return min(self._content.next_hole(offset), end) if inside else end
+
+    def write(self, offset: int, *buffers: ReadableBuffer) -> None:
+        """Refused: it is open for reading.
+
+        Raises:
+            StorageError: always.
+        """
+        raise StorageError(f"{len(buffers)} buffers are not written at {offset}: it is open for reading")
+
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Refused, as `write`."""
+        self.write(offset, bytes([unmap]) * min(length, 1))
+
+    def truncate(self, length: int) -> None:
+        """Refused, as `write`."""
+        self.write(length)
+
+    def sync(self) -> None:
+        """Nothing was written."""
+
+    def lock(self, *, exclusive: bool) -> None:
+        """Nobody else is there."""
+
+    def open(self, name: bytes, *, writable: bool = False) -> InputStorage:  # noqa: ARG002 - the protocol's
+        """See `Storage.open`; names have no directories."""
+        return self._files.open(posixpath.join(posixpath.dirname(self.path), name))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _InputFile(OpenFile):
+    """A storage, as the checker reads files."""
+
+    def __init__(self, storage: InputStorage, content: _Content) -> None:
+        super().__init__(-1, storage.path, content.identity, content.length)
+        self._storage = storage
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `OpenFile.read`."""
+        data = bytearray(max(min(size, self.length - offset), 0))
+        self._storage.read_into(offset, data)
+        return bytes(data)
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """See `OpenFile.read_into`."""
+        self._storage.read_into(offset, buffer)
+
+    def next_data(self, offset: int, end: int) -> int:
+        """See `OpenFile.next_data`."""
+        return self._storage.next_data(offset, end)

@@ -1,0 +1,164 @@
+"""Mutators and crossovers that know the grammar, for libFuzzer by way of atheris.
+
+A mutator takes an input, the largest size that may come out, and a seed; the same three give the same bytes
+where atheris is not loaded. After a change, lengths, sizes and bits are often made to fit again, so that what
+lies behind the first check is reached.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from addcow_fuzz._bytes import mutate_bytes
+from addcow_fuzz._fields import insert_extension, set_field
+from addcow_fuzz._fit import fit, header_at, rename
+from addcow_fuzz._packing import LARGEST_OFFSET, Record, name_of, pack, unpack
+from addcow_fuzz.templates import TEMPLATES
+from addcow_spec.geometry import CLUSTER_SIZE, SECTOR_SIZE
+from addcow_spec.model import QCOW2_MAGIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["crossover_files", "mutate_files", "mutate_header", "mutate_plain"]
+
+# Files of the templates that are not too long to be put into other inputs.
+_STARTS = tuple(
+    records for template in TEMPLATES.values() if len(records := unpack(template.data).records) < 100
+)
+_HEADERS = tuple(r.data for records in _STARTS for r in records if not r.offset and len(r.data) >= 36)
+_STEPS = (1, 8, SECTOR_SIZE, 4096, CLUSTER_SIZE, 8 * CLUSTER_SIZE, 1 << 32, 1 << 47)
+_NAMES = (b"./b", b"b/../b", b"nbd:", b"json:{}", b"]]>\x1b[2J", b"\xff\xfe", b"a" * 1024, b"/", b".", b"")
+_MOST_CHANGES = 4
+# How many of a hundred mutations know nothing of the grammar.
+_PLAIN = 20
+
+
+def _dice(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 - the same input from the same seed
+
+
+def mutate_plain(data: bytes, max_size: int, seed: int) -> bytes:
+    """Change bytes, without knowing what they are."""
+    return mutate_bytes(data, max_size, _dice(seed))
+
+
+def mutate_header(data: bytes, max_size: int, seed: int) -> bytes:
+    """Change a header: a field to a value at a limit, an extension, the header for one of a template."""
+    dice = _dice(seed)
+    kind = dice.randrange(100)
+    if kind < _PLAIN:
+        return mutate_bytes(data, max_size, dice)
+    header = bytearray(data if kind < 90 and len(data) > 8 else dice.choice(_HEADERS))
+    if header.startswith(QCOW2_MAGIC) and dice.randrange(3) == 0:
+        insert_extension(header, dice)
+    for _ in range(dice.randrange(1, _MOST_CHANGES)):
+        set_field(header, dice)
+    return bytes(header[:max_size])
+
+
+def mutate_files(data: bytes, max_size: int, seed: int) -> bytes:
+    """Change the files of an input, and often make them fit each other again."""
+    dice = _dice(seed)
+    if dice.randrange(100) < _PLAIN:
+        return mutate_bytes(data, max_size, dice)
+    options, records = unpack(data)
+    if not records:
+        records = list(dice.choice(_STARTS))
+    for _ in range(dice.randrange(1, _MOST_CHANGES)):
+        dice.choice(_CHANGES)(records, dice)
+    if dice.randrange(2):
+        fit(records)
+    if dice.randrange(8) == 0:
+        options = dice.randrange(256)
+    return pack(options, records)[:max_size]
+
+
+def crossover_files(data1: bytes, data2: bytes, max_size: int, seed: int) -> bytes:
+    """The files of one input, some of them as they are in the other one."""
+    dice = _dice(seed)
+    options, records = unpack(data1)
+    others = unpack(data2).records
+    taken = {file for file in {record.file for record in others} if dice.randrange(2)}
+    mixed = [record for record in records if record.file not in taken]
+    mixed += [record for record in others if record.file in taken]
+    if dice.randrange(2):
+        fit(mixed)
+    return pack(options, mixed)[:max_size]
+
+
+# --- changes of the records of an input, which always has some
+
+
+def _set_field(records: list[Record], dice: Random) -> None:
+    index = header_at(records, dice.choice(records).file)
+    if index is None:
+        index = dice.randrange(len(records))
+    header = bytearray(records[index].data)
+    set_field(header, dice)
+    records[index] = records[index]._replace(data=bytes(header))
+
+
+def _extend(records: list[Record], dice: Random) -> None:
+    found = [index for index, record in enumerate(records) if record.data.startswith(QCOW2_MAGIC)]
+    if found:
+        index = dice.choice(found)
+        header = bytearray(records[index].data)
+        insert_extension(header, dice)
+        records[index] = records[index]._replace(data=bytes(header))
+
+
+def _rename(records: list[Record], dice: Random) -> None:
+    files = sorted({record.file for record in records})
+    odd = dice.randrange(4) == 0
+    name = dice.choice(_NAMES) if odd else name_of(dice.choice([*files, max(files) + 1 & 0xFF]))
+    rename(records, dice.choice(files), name, backing=bool(dice.randrange(3)))
+
+
+def _bits(records: list[Record], dice: Random) -> None:
+    """Flip a bit of what is behind a header."""
+    found = [index for index, record in enumerate(records) if record.offset and record.data]
+    if found:
+        index = dice.choice(found)
+        data = bytearray(records[index].data)
+        data[dice.choice((0, -1, dice.randrange(len(data))))] ^= 1 << dice.randrange(8)
+        records[index] = records[index]._replace(data=bytes(data))
+
+
+def _move(records: list[Record], dice: Random) -> None:
+    index = dice.randrange(len(records))
+    step = dice.choice(_STEPS) * dice.choice((-1, 1))
+    offset = min(max(records[index].offset + step, 0), LARGEST_OFFSET)
+    records[index] = records[index]._replace(offset=offset)
+
+
+def _change(records: list[Record], dice: Random) -> None:
+    index = dice.randrange(len(records))
+    data = mutate_bytes(records[index].data, len(records[index].data) + 16, dice)
+    records[index] = records[index]._replace(data=data)
+
+
+def _drop(records: list[Record], dice: Random) -> None:
+    if len(records) > 1:
+        del records[dice.randrange(len(records))]
+
+
+def _add(records: list[Record], dice: Random) -> None:
+    offset = dice.choice(_STEPS) * dice.randrange(4)
+    records.append(Record(dice.choice(records).file, offset, dice.randbytes(dice.randrange(9))))
+
+
+def _graft(records: list[Record], dice: Random) -> None:
+    """Put a file of a template in the place of a file."""
+    source = dice.choice(_STARTS)
+    taken, place = dice.choice(source).file, dice.choice(records).file
+    records[:] = [record for record in records if record.file != place]
+    records += [record._replace(file=place) for record in source if record.file == taken]
+
+
+_CHANGES: tuple[Callable[[list[Record], Random], None], ...] = (
+    *(_set_field, _set_field, _set_field),
+    *(_rename, _bits, _bits, _change, _extend),
+    *(_move, _drop, _add, _graft),
+)
