@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -257,8 +259,25 @@ def test_a_script_of_a_program_does_it_again(tmp_path):
     assert '"result"' in said
 
 
+def test_a_script_finds_the_program_where_it_is_started(tmp_path, monkeypatch):
+    words = shlex.split(target_name(faulty("lost-writes")).partition(":")[2])
+    (tmp_path / "my thing").write_text(f"#!/bin/sh\nexec {shlex.join(words)}\n")
+    (tmp_path / "my thing").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    for name in ("stdio:'./my thing'", "stdio:sh 'my thing'"):
+        result = run("ACW-DYN-003/v10/inside-a-unit", name=name)
+        status, said, _ = again(result.script, tmp_path)
+        assert status == 0
+        assert '"result"' in said
+    assert {path.name for path in tmp_path.iterdir()} == {"my thing", "script.sh"}
+
+
 def test_a_script_of_a_module_ends_as_replay_does(tmp_path):
     result = run("ACW-DYN-003/v10/inside-a-unit", name="python:tests.conformance.suite_targets:LOSES")
+    # From there a module of the working directory is found, too.
+    shutil.copy(ROOT / "tests/conformance/suite_targets.py", tmp_path / "mine.py")
+    mine = result.script.replace("python:tests.conformance.suite_targets:", "python:mine:")
+    assert again(mine, tmp_path)[0] == 77
     status, said, _ = again(result.script, tmp_path)
     assert status == 77
     assert "ACW-DYN-001" in said

@@ -175,7 +175,7 @@ class StdioTarget:
         """Each process has a here-document; it may have been started before anything was kept."""
         if self._script not in self.transcript:
             first = _line("start", {"protocol": VERSION})
-            self._script = HereDocument(shlex.join(self._command), [first], answered=True)
+            self._script = HereDocument(_from_here(self._command), [first], answered=True)
             self.transcript.add(self._script)
         self._script.add(_line(do, members))
 
@@ -320,6 +320,16 @@ class StdioTarget:
 
 def _line(do: str, members: Message) -> str:
     return encode_line({"seq": "1", "do": do, **members}).decode().rstrip()
+
+
+def _from_here(command: Sequence[str]) -> str:
+    """The command for a script in a directory of its own: what it names is where the script was started."""
+    program, *rest = command
+    named = [os.path.dirname(program) != "", *map(os.path.exists, rest)]
+    return " ".join(
+        ('"${HERE:-.}"/' if there and not os.path.isabs(word) else "") + shlex.quote(word)
+        for word, there in zip(command, named, strict=True)
+    )
 
 
 def _said(name: bytes) -> str:

@@ -21,6 +21,8 @@ __all__ = ["Script"]
 # A file's data beyond this is not put into a script.
 _LARGEST = 256 << 10
 _COLUMNS = 76
+# The files are made in a new directory; what the words of a command name is where the script is started.
+_ELSEWHERE = ("HERE=$PWD", 'cd "$(mktemp -d)" || exit')
 
 
 class Script:
@@ -53,21 +55,15 @@ class Script:
         done = "\n".join(lines)
         if self._folder:  # which will be another one
             done = done.replace(self._folder, ".")
-        return "\n".join((*head, "set -u", 'cd "$(mktemp -d)" || exit', done)) + "\n"
+        return "\n".join((*head, "set -u", *(_ELSEWHERE if self._transcript else ()), done)) + "\n"
 
 
 def _in_process(bench: Bench) -> tuple[str, ...]:
     """A program is run again by `replay`; what else a module was asked for is not taken down."""
     if bench.program is None:
         return ()
-    return (
-        _here("program.json", dump_program(bench.program)),
-        f"addcow-conformance replay --target {shlex.quote(bench.name)} program.json",
-    )
-
-
-def _here(name: str, text: str) -> str:
-    return f"cat > {shlex.quote(name)} <<'END'\n{text.rstrip()}\nEND"
+    again = f"addcow-conformance replay --target {shlex.quote(bench.name)}"
+    return (f"{again} - <<'END'\n{dump_program(bench.program).rstrip()}\nEND",)
 
 
 def _files(root: bytes) -> Iterator[str]:
