@@ -37,7 +37,7 @@ _EPILOG = """\b
 Examples:
   addcow-conformance run python:addcow_ref
   addcow-conformance run "stdio:./mything" -k DYN-003
-  addcow-conformance run "nbd:nbdkit -f -U {socket} ./plugin.so file={image}" --revision v10
+  addcow-conformance run "nbd:nbdkit -f -U {socket} $PWD/my.so {image}" --revision v10
   addcow-conformance run "stdio:./mything" --expect known.toml --junit junit.xml
 
 \b

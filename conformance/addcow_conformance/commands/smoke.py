@@ -37,7 +37,7 @@ Examples:
   addcow-conformance smoke python:addcow_ref
   addcow-conformance smoke "stdio:node conformance/examples/stdio-node/main.js"
   addcow-conformance smoke --revision v6 --output json "stdio:./mything"
-  addcow-conformance smoke "nbd:nbdkit -f -U {socket} {readonly:-r} ./my.so {image}"
+  addcow-conformance smoke "nbd:nbdkit -f -U {socket} {readonly:-r} $PWD/my.so {image}"
 
 \b
 TARGET is python:MODULE, python:MODULE:NAME, or stdio:COMMAND, nbd:COMMAND,
