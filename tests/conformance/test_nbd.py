@@ -82,10 +82,10 @@ def words(text, *, writable=True, revision=Revision.V6):
 
 
 def test_places_in_a_command():
-    text = "prog -k {socket} --is={image},{revision} {readonly:-r --locks=off} 'x {readonly:ro}{else}'"
+    text = "prog -k {socket} --is={image},{revision} {readonly:-r --locks=off} 'x {readonly:ro}${else}'"
     head = ["strace", "-f", "prog", "-k", "/s", "--is=/a b,v6"]
-    assert words(text) == [*head, "x {else}"]
-    assert words(text, writable=False) == [*head, "-r", "--locks=off", "x ro{else}"]
+    assert words(text) == [*head, "x ${else}"]
+    assert words(text, writable=False) == [*head, "-r", "--locks=off", "x ro${else}"]
 
 
 def test_an_image_is_not_taken_for_a_place():
@@ -104,6 +104,14 @@ def test_a_program_is_found_from_every_directory():
 def test_what_is_no_command(text):
     with pytest.raises(UsageError):
         load_target(f"nbd:{text}")
+
+
+@pytest.mark.parametrize("place", ["{ro:-r}", "{read-only:-r}", "--is={revison}", "{Socket}"])
+def test_a_place_that_there_is_not_is_told_with_those_that_there_are(place):
+    with pytest.raises(UsageError) as caught:
+        load_target(f"nbd:nbdkit -f -U {{socket}} plugin file={{image}} {place}")
+    for known in ("{image}", "{socket}", "{revision}", "{readonly:WORDS}"):
+        assert known in str(caught.value)
 
 
 def test_without_nbdsh(monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.adapters._descendants import all_ended, descendants
-from addcow_conformance.adapters._process import _SANITIZER, _how
+from addcow_conformance.adapters._process import SANITIZER, how_ended
 from addcow_spec.errors import (
     AdapterError,
     CannotStart,
@@ -199,7 +199,7 @@ class Child:
     @property
     def _sanitizer(self) -> str:
         """The first line of a sanitizer's report, fit to be shown; empty without one."""
-        lines = (line for line in self._err.splitlines() if _SANITIZER.search(line))
+        lines = (line for line in self._err.splitlines() if SANITIZER.search(line))
         return printable(bytes(next(lines, b"")[:_LINE]).rstrip())
 
     def kill(self) -> int | None:
@@ -230,7 +230,7 @@ class Child:
         """
         status = self.kill()
         if status is None or status < 0:
-            how = _how(status) if status is not None else "it was ended"
+            how = how_ended(status) if status is not None else "it was ended"
             raise self.failed(Crashed(f"{how}, and has not done {doing}"))
         return status
 

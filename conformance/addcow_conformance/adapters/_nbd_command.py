@@ -18,7 +18,10 @@ __all__ = ["Command"]
 
 _READ_ONLY = re.compile(r"\{readonly:([^{}]*)\}")
 _PLACE = re.compile(r"\{(?:image|socket|revision)\}")
+# What looks like a place, and is not a shell's variable.
+_ANY_PLACE = re.compile(r"(?<!\$)\{[A-Za-z_-]+(?::[^{}]*)?\}")
 _NEEDED = ("{image}", "{socket}")
+_KNOWN = (*_NEEDED, "{revision}", "{readonly:WORDS}")
 
 
 class Command:
@@ -33,10 +36,13 @@ class Command:
         name: what the program is called.
 
     Raises:
-        UsageError: it is no command, or lacks a placeholder.
+        UsageError: it is no command, lacks a placeholder, or has one that there is not.
     """
 
     def __init__(self, text: str, under: Sequence[str] = ()) -> None:
+        for place in _ANY_PLACE.findall(text):
+            if not (_PLACE.fullmatch(place) or _READ_ONLY.fullmatch(place)):
+                raise UsageError(f"nbd: knows no {place!a}, only {', '.join(_KNOWN)}")
         self._words = {
             writable: (*under, *_split(_READ_ONLY.sub("" if writable else r"\1", text)))
             for writable in (True, False)

@@ -25,7 +25,7 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Process"]
+__all__ = ["SANITIZER", "Process", "how_ended"]
 
 # Lines of standard error that are kept, and bytes of each.
 _LINES, _LINE = 20, 400
@@ -33,7 +33,8 @@ _LINES, _LINE = 20, 400
 _GRACE, _LAST_WORDS = 2.0, 1.0
 _LOOK = 0.005
 
-_SANITIZER = re.compile(
+# A line that a sanitizer's report begins with, or has in it.
+SANITIZER = re.compile(
     rb"(==\d+==\s*|^)(ERROR|WARNING): \w*Sanitizer|SUMMARY: \w+Sanitizer|: runtime error: "
 )
 
@@ -102,7 +103,7 @@ class Process:
     def _listen(self, errors: IO[bytes]) -> None:
         with errors:
             while line := errors.readline(LONGEST_LINE):
-                if not self.sanitizer and _SANITIZER.search(line):
+                if not self.sanitizer and SANITIZER.search(line):
                     self.sanitizer = printable(line[:_LINE].rstrip())
                 self._said.append(line[:_LINE].rstrip())
 
@@ -191,7 +192,7 @@ class Process:
     @property
     def how(self) -> str:
         """How one that has been ended has ended, in words."""
-        return _how(self.status)
+        return how_ended(self.status)
 
     def end(self) -> str:
         """End it as the protocol has it, by the end of its input; what was wrong with that, in words.
@@ -225,7 +226,7 @@ class Process:
                 reader.join(_LAST_WORDS)
 
 
-def _how(status: int) -> str:
+def how_ended(status: int) -> str:
     """How a process ended, in words."""
     if status >= 0:
         return f"it ended with exit status {status}"

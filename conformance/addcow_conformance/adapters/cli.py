@@ -170,7 +170,7 @@ class CliTarget:
         backing_format: str | None,
         revision: Revision,
     ) -> None:
-        """See `targets.Target.create_image`; the empty file of the storage is removed first.
+        """See `targets.Target.create_image`; the storage's file is removed first, if it is empty.
 
         Raises:
             UsageError: it is refused, or nothing was made.
@@ -178,7 +178,8 @@ class CliTarget:
         """
         path, below = os.path.abspath(target.path), backing_file or b""
         target.close()
-        os.unlink(path)
+        if not os.path.getsize(path):
+            os.unlink(path)
         if "create" not in self.abilities:
             with self.transcript.making(path):
                 make_image(path, image_file, below, revision, raw=backing_format == "raw")

@@ -168,15 +168,17 @@ class QemuTarget:
         backing_format: str | None,
         revision: Revision,
     ) -> None:
-        """See `targets.Target.create_image`; the empty file of the storage is removed first.
+        """See `targets.Target.create_image`; the storage's file is removed first, if it is empty.
 
         Raises:
             UsageError: it is refused.
             AdapterError: there is no answer.
         """
-        directory, name = os.path.split(os.path.abspath(target.path))
+        path = os.path.abspath(target.path)
+        directory, name = os.path.split(path)
         target.close()
-        os.unlink(os.path.join(directory, name))
+        if not os.path.getsize(path):
+            os.unlink(path)
         self._free()
         # QEMU has to be told a size; the file is there, and it is the file's.
         size = os.path.getsize(os.path.join(directory, image_file))
