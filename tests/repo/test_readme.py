@@ -237,8 +237,9 @@ def test_the_engine_s_guide_names_every_module_once():
 
 
 def test_commands_of_contributing_name_what_there_is():
-    (block,) = blocks("sh", (ROOT / "CONTRIBUTING.md").read_text())
-    for line in block.splitlines():
+    shown = "".join(blocks("sh", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert shown
+    for line in shown.splitlines():
         program, *arguments = shlex.split(line, comments=True)
         assert program == ".venv/bin/pytest"
         paths = [argument for argument in arguments if argument.startswith("tests/")]
