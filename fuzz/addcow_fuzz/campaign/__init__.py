@@ -1,0 +1,43 @@
+"""Campaigns: targets fuzzed in slices, and what they find kept in a folder."""
+
+from __future__ import annotations
+
+from addcow_fuzz.campaign._campaign import Campaign, Plan, Row
+from addcow_fuzz.campaign._judge import Judged, judge, smallest
+from addcow_fuzz.campaign._model import Counters, Found, Result, Slice, SliceFailed, Subject
+from addcow_fuzz.campaign._pool import Pool
+from addcow_fuzz.campaign._registry import (
+    BadRegistry,
+    Entry,
+    Standing,
+    Status,
+    load_registry,
+    standing,
+)
+from addcow_fuzz.campaign._slice import run_slice
+from addcow_fuzz.campaign._store import BadFolder, Store
+
+__all__ = [
+    "BadFolder",
+    "BadRegistry",
+    "Campaign",
+    "Counters",
+    "Entry",
+    "Found",
+    "Judged",
+    "Plan",
+    "Pool",
+    "Result",
+    "Row",
+    "Slice",
+    "SliceFailed",
+    "Standing",
+    "Status",
+    "Store",
+    "Subject",
+    "judge",
+    "load_registry",
+    "run_slice",
+    "smallest",
+    "standing",
+]

@@ -1,0 +1,313 @@
+"""A campaign: slices over all targets, whose results are gathered in a folder from which it can go on.
+
+A slice shares nothing with the campaign but the folder's path. What it has found is in its own directory
+until the campaign has taken it in, so that neither the death of a worker nor that of the campaign loses
+anything: the slice is run again in the same directory, or the next campaign takes in what is left there.
+Taking in a second time changes nothing, as inputs and findings are named after what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from addcow_fuzz.campaign._model import Slice, SliceFailed
+from addcow_fuzz.campaign._registry import Standing, ignored, standing
+from addcow_fuzz.campaign._slice import STATUS, collect, run_slice
+from addcow_fuzz.campaign._stats import Tally, fuzzer_stats, plot_data
+from addcow_fuzz.campaign._store import BadFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor, Future
+
+    from addcow_fuzz.campaign._model import Found, Result, Subject
+    from addcow_fuzz.campaign._registry import Entry
+    from addcow_fuzz.campaign._store import Store
+
+__all__ = ["Campaign", "Plan", "Row"]
+
+# Times that a slice is given to a worker, and that a target may fail one after the other.
+_TRIES, _FAILURES = 5, 3
+_LOOK = 0.5
+# Seconds that slices have to end in: when their time is over, and when they are told to.
+_OVERTIME, _STOPPING = 180.0, 20.0
+_SEEDS = (1 << 32) - 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign does.
+
+    Attributes:
+        subjects: the targets.
+        seconds: how long.
+        workers: slices at a time.
+        length: seconds of a slice, 1 or more.
+        registry: findings that are known, by their tokens.
+        seeds: a directory with a directory of inputs for each target; empty for none.
+        dictionary: words for libFuzzer's ``-dict``, empty for none.
+        seed: of the seeds of the slices.
+        timeout: seconds that an input may take.
+        memory: MiB that a target may have.
+        minimize: seconds to spend on making an input smaller.
+    """
+
+    subjects: tuple[Subject, ...]
+    seconds: float
+    workers: int = 1
+    length: int = 60
+    registry: Mapping[str, Entry] = field(default_factory=dict)
+    seeds: str = ""
+    dictionary: str = ""
+    seed: int = 1
+    timeout: int = 10
+    memory: int = 2048
+    minimize: float = 20.0
+
+
+class Row(NamedTuple):
+    """A line of the live view: a target, and what is done about it at the moment.
+
+    Attributes:
+        name: the target's.
+        workers: slices of it that are running.
+        rate: executions a second.
+        execs: inputs that were run.
+        edges: edges reached.
+        corpus: inputs in the corpus.
+        grew: when an input was last added, in seconds since 1970; 0 for never.
+        new: findings that the registry does not know, and those that are back.
+        known: the others.
+    """
+
+    name: str
+    workers: int
+    rate: float
+    execs: int
+    edges: int
+    corpus: int
+    grew: float
+    new: int
+    known: int
+
+
+class Campaign:
+    """A campaign in a folder, which has to be locked.
+
+    Args:
+        store: the folder.
+        plan: what to do.
+        heard: given each new finding and how it stands to the registry, once.
+
+    Attributes:
+        failures: why targets were given up, in lines.
+
+    Raises:
+        BadFolder: the folder is no campaign's.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, store: Store, plan: Plan, heard: Callable[[Found, Standing], None]) -> None:
+        self.failures: list[str] = []
+        self._store = store
+        self._plan = plan
+        self._heard = heard
+        self._random = Random(plan.seed)  # noqa: S311 - to be repeated, not to be secret
+        self._subjects = {subject.name: subject for subject in plan.subjects}
+        self._flying: dict[Future[Result], Slice] = {}
+        self._tries: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self._given: Counter[str] = Counter()
+        self._stop = store.at("stop")
+        self._slices, self._tallies = _restored(store)
+        for subject in plan.subjects:
+            self._tallies.setdefault(subject.name, Tally())
+        self._tokens = {told["token"]: told["target"] for told in store.findings()}
+        self._end = 0.0
+
+    def run(self, executor: Executor, look: Callable[[list[Row]], None]) -> None:
+        """Go on until the time is over.
+
+        Args:
+            executor: runs the slices. Workers of it may come and go.
+            look: called at least once in a second with how it goes on.
+
+        Raises:
+            OSError: a file cannot be read or written.
+        """
+        with suppress(FileNotFoundError):
+            os.unlink(self._stop)
+        self._take_in_what_is_left()
+        self._end = time.monotonic() + self._plan.seconds
+        try:
+            while self._fill(executor) or (self._flying and time.monotonic() < self._end + _OVERTIME):
+                look(self.rows())
+                self._gather(executor)
+        finally:
+            self._wind_up(executor)
+            look(self.rows())
+
+    def _take_in_what_is_left(self) -> None:
+        home = self._store.at("work")
+        for name in sorted(os.listdir(home)):
+            subject = self._subjects.get(name.partition("-")[2])
+            if subject is None:  # of a target that is left out this time
+                continue
+            order = self._order(subject, 1, os.path.join(home, name))
+            self._take_in(order, collect(order))
+
+    def _order(self, subject: Subject, seconds: int, work: str) -> Slice:
+        seeds = os.path.join(self._plan.seeds, subject.name)
+        corpus = (self._store.corpus(subject.name), *([seeds] if os.path.isdir(seeds) else []))
+        return Slice(
+            subject=subject,
+            corpus=corpus,
+            seconds=seconds,
+            seed=self._random.randint(1, _SEEDS),
+            known=ignored(self._plan.registry.values()) | self._tokens.keys(),
+            work=work,
+            stop=self._stop,
+            dictionary=self._plan.dictionary,
+            timeout=self._plan.timeout,
+            memory=self._plan.memory,
+            minimize=self._plan.minimize,
+        )
+
+    def _fill(self, executor: Executor) -> bool:
+        """Give slices to idle workers; whether there is time, and a target, for more."""
+        going = [subject for subject in self._plan.subjects if self._failed[subject.name] < _FAILURES]
+        while going and (left := int(self._end - time.monotonic())) >= 1:
+            if len(self._flying) >= self._plan.workers:
+                return True
+            subject = min(going, key=lambda subject: self._given[subject.name])
+            seconds = min(left, self._plan.length)
+            self._given[subject.name] += seconds
+            self._slices += 1
+            work = self._store.at("work", f"{self._slices:06}-{subject.name}")
+            self._submit(executor, self._order(subject, seconds, work))
+        return False
+
+    def _submit(self, executor: Executor, order: Slice) -> None:
+        self._tries[order.work] += 1
+        self._flying[executor.submit(run_slice, order)] = order
+
+    def _gather(self, executor: Executor, seconds: float = _LOOK) -> None:
+        done, _ = wait(self._flying, timeout=seconds, return_when=FIRST_COMPLETED)
+        for future in done:
+            order = self._flying[future]
+            error = future.exception() if not future.cancelled() else SliceFailed("cancelled")
+            if error is None:
+                self._take_in(order, future.result(), future)
+            else:
+                del self._flying[future]
+                self._again(executor, order, error)
+
+    def _again(self, executor: Executor, order: Slice, error: BaseException) -> None:
+        """Run a slice again whose worker died; one that has failed by itself counts against its target."""
+        if os.path.exists(self._stop):
+            return
+        if not isinstance(error, SliceFailed) and self._tries[order.work] < _TRIES:
+            self._submit(executor, order)
+            return
+        name = order.subject.name
+        self._failed[name] += 1
+        if self._failed[name] == _FAILURES:
+            kind = "" if isinstance(error, SliceFailed) else f"{type(error).__name__}: "
+            self.failures.append(f"given up: {kind}{error}")
+
+    def _take_in(self, order: Slice, result: Result, future: Future[Result] | None = None) -> None:
+        """Put what a slice gave into the folder. Whatever ends this halfway, it can be done again."""
+        name = order.subject.name
+        added = self._store.add_inputs(name, result.inputs)
+        found = [each for each in result.found if self._store.add_finding(each)]
+        for each in result.found:
+            self._store.drop_input(name, each.original)
+        if future is not None:
+            del self._flying[future]
+        self._tokens |= {each.token: each.target for each in result.found}
+        self._failed[name] = 0
+        self._tallies[name].add(
+            result,
+            added=added,
+            found=len(found),
+            corpus=len(os.listdir(self._store.corpus(name))),
+            now=time.time(),
+        )
+        self._keep(name)
+        shutil.rmtree(order.work, ignore_errors=True)
+        for each in found:
+            self._heard(each, standing(each.token, self._plan.registry))
+
+    def _keep(self, name: str) -> None:
+        tally = self._tallies[name]
+        home = self._store.at("stats", name)
+        os.makedirs(home, exist_ok=True)
+        self._store.write(os.path.join(home, "fuzzer_stats"), fuzzer_stats(name, tally).encode(), sync=False)
+        self._store.write(os.path.join(home, "plot_data"), plot_data(tally).encode(), sync=False)
+        targets = {name: tally.as_json() for name, tally in self._tallies.items()}
+        self._store.keep_state({"format": 1, "slices": self._slices, "targets": targets})
+
+    def _wind_up(self, executor: Executor) -> None:
+        """Tell slices that run on to end, and take in what they have."""
+        self._store.write(self._stop, b"")
+        until = time.monotonic() + _STOPPING
+        for future in list(self._flying):
+            if future.cancel():
+                del self._flying[future]
+        while self._flying and time.monotonic() < until:
+            self._gather(executor)
+        self.failures += [f"{order.subject.name}: a slice did not end" for order in self._flying.values()]
+
+    def rows(self) -> list[Row]:
+        """How it goes on, a row for each target."""
+        running = [(order.subject.name, _status(order)) for order in self._flying.values()]
+        news = {token for token in self._tokens if standing(token, self._plan.registry) is not Standing.KNOWN}
+        rows = []
+        for name in self._subjects:
+            tally = self._tallies[name]
+            at_work = [status for target, status in running if target == name]
+            tokens = [token for token, target in self._tokens.items() if target == name]
+            new = len(news.intersection(tokens))
+            rows.append(
+                Row(
+                    name=name,
+                    workers=len(at_work),
+                    rate=sum(status["rate"] for status in at_work),
+                    execs=tally.execs + sum(int(status["execs"]) for status in at_work),
+                    edges=max(tally.edges, *(int(status["edges"]) for status in at_work), 0),
+                    corpus=max(tally.corpus, *(int(status["corpus"]) for status in at_work), 0),
+                    grew=tally.grew,
+                    new=new,
+                    known=len(tokens) - new,
+                )
+            )
+        return rows
+
+
+def _restored(store: Store) -> tuple[int, dict[str, Tally]]:
+    """How many slices there were, and the tallies."""
+    state = store.state()
+    try:
+        tallies = {name: Tally.of(kept) for name, kept in state.get("targets", {}).items()}
+        return int(state.get("slices", 0)), tallies
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadFolder(f"{store}: state.json is not what a campaign has written") from error
+
+
+def _status(order: Slice) -> dict[str, float]:
+    """What a slice has written of how it goes on; zeros where it has not, or writes elsewhere."""
+    try:
+        with open(os.path.join(order.work, STATUS), "rb") as file:
+            told: dict[str, float] = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return dict.fromkeys(("execs", "edges", "corpus", "rate"), 0)
+    return told
