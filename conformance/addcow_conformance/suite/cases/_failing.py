@@ -17,7 +17,7 @@ __all__ = ["cases"]
 
 # Bits of a page of the bitmap.
 _PAGE = 8 * 4096
-_CALLS = range(6)
+_MANY = 2 * _PAGE + 1
 
 
 def _flush(after: int) -> Operations:
@@ -39,8 +39,10 @@ def _write(after: int) -> Operations:
 def _resize(after: int) -> Operations:
     return lambda u: (
         Write(8 * u, u),
+        Flush(),
         Fault(after),
         Resize(18 * u),
+        Reopen(),
         Write(0, 5),
         Fault(after),
         Resize(4 * u),
@@ -67,13 +69,13 @@ def _evict(after: int) -> Operations:
     )
 
 
-# The rule, a name, what is to hold, the size of the disk in units, and what is done.
+# The rule, a name, what is to hold, the size of the disk in units, how many calls may fail, and what is done.
 _TABLE = (
-    ("ACW-DYN-005", "flush", "a flush that fails is told, and the next one does not hide it", 9, _flush),
-    ("ACW-DYN-007", "write", "a write that fails is told, and the disk reads old or new", 9, _write),
-    ("ACW-DYN-011", "resize", "a resize that fails leaves the old size", 9, _resize),
-    ("ACW-DYN-012", "stream", "a stream that fails can go on", 9, _stream),
-    ("ACW-DYN-005", "eviction", "bits that cannot leave the cache are not forgotten", 2 * _PAGE + 1, _evict),
+    ("ACW-DYN-005", "flush", "a flush that fails is told, and the next one does not hide it", 9, 6, _flush),
+    ("ACW-DYN-007", "write", "a write that fails is told, and the disk reads old or new", 9, 6, _write),
+    ("ACW-DYN-011", "resize", "a resize that fails leaves the old size", 9, 10, _resize),
+    ("ACW-DYN-012", "stream", "a stream that fails can go on", 9, 6, _stream),
+    ("ACW-DYN-005", "eviction", "bits that cannot leave the cache are not forgotten", _MANY, 6, _evict),
 )
 
 _ROWS = tuple(
@@ -85,8 +87,8 @@ _ROWS = tuple(
         units(9),
         operations(after),
     )
-    for rule, name, title, size, operations in _TABLE
-    for after in _CALLS
+    for rule, name, title, size, calls, operations in _TABLE
+    for after in range(calls)
 )
 
 

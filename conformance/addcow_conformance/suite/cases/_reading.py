@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from addcow_conformance.programs import BackingKind, Flush, Read, Reopen, Write
+from addcow_conformance.programs import BackingKind, Flush, Read, Reopen, Write, Zeroes
 from addcow_conformance.suite.cases._rows import Row, cases_of, none, units, whole
 
 if TYPE_CHECKING:
@@ -47,6 +47,14 @@ _ROWS = (
         units(20),
         units(20),
         lambda u: (Write(u, u), Write(9 * u, 2 * u), whole(u, 20), Reopen(writable=False), whole(u, 20)),
+    ),
+    Row(
+        "ACW-DYN-001",
+        "zeros-hide-the-backing-file",
+        "a unit that zeros were written to reads as zeros, before and after it is opened anew",
+        units(4),
+        units(4),
+        lambda u: (Zeroes(u, u), Zeroes(3 * u, u, unmap=False), whole(u, 4), Reopen(), whole(u, 4)),
     ),
     Row(
         "ACW-DYN-001",

@@ -43,6 +43,14 @@ _ROWS = (
     ),
     Row(
         "ACW-DYN-004",
+        "read-only-stream",
+        "an image that is open for reading is not streamed, however little of it",
+        units(3),
+        units(2),
+        lambda u: (Reopen(writable=False), Stream(0), Stream(1), Stream(), Flush(), Reopen(), whole(u, 3)),
+    ),
+    Row(
+        "ACW-DYN-004",
         "reading",
         "reading copies nothing, and sets no bit",
         units(20),
