@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from addcow_fuzz.campaign._by_hand import Way, fuzz_by_hand, measured
 from addcow_fuzz.campaign._campaign import Campaign, Plan, Row
 from addcow_fuzz.campaign._judge import Judged, judge, smallest
 from addcow_fuzz.campaign._model import Counters, Found, Result, Slice, SliceFailed, Subject
@@ -35,8 +36,11 @@ __all__ = [
     "Status",
     "Store",
     "Subject",
+    "Way",
+    "fuzz_by_hand",
     "judge",
     "load_registry",
+    "measured",
     "run_slice",
     "smallest",
     "standing",

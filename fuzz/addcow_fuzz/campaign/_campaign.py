@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from addcow_fuzz.campaign._registry import Entry
     from addcow_fuzz.campaign._store import Store
 
-__all__ = ["Campaign", "Plan", "Row"]
+__all__ = ["Campaign", "Plan", "Row", "restored"]
 
 # Times that a slice is given to a worker, and that a target may fail one after the other.
 _TRIES, _FAILURES = 5, 3
@@ -128,7 +128,7 @@ class Campaign:
         self._failed: Counter[str] = Counter()
         self._given: Counter[str] = Counter()
         self._stop = store.at("stop")
-        self._slices, self._tallies = _restored(store)
+        self._slices, self._tallies = restored(store)
         for subject in plan.subjects:
             self._tallies.setdefault(subject.name, Tally())
         self._tokens = {told["token"]: told["target"] for told in store.findings()}
@@ -293,7 +293,7 @@ class Campaign:
         return rows
 
 
-def _restored(store: Store) -> tuple[int, dict[str, Tally]]:
+def restored(store: Store) -> tuple[int, dict[str, Tally]]:
     """How many slices there were, and the tallies."""
     state = store.state()
     try:

@@ -33,24 +33,27 @@ class Child:
     Args:
         command: its words.
         environment: variables besides those of this process.
+        heard: whether its output is read here, by `lines`; else it goes where that of this process goes.
 
     Raises:
         OSError: it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, *, heard: bool = True
+    ) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - the command is ours
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE if heard else None,
+            stderr=subprocess.STDOUT if heard else None,
             env={**os.environ, **(environment or {}), PARENT: str(os.getpid())},
             start_new_session=True,
         )
-        assert self._process.stdout is not None  # noqa: S101 - a pipe, as asked for above
         self._output = self._process.stdout
         self._status: int | None = None
-        os.set_blocking(self._output.fileno(), False)
+        if self._output is not None:
+            os.set_blocking(self._output.fileno(), False)
 
     def __enter__(self) -> Child:
         return self
@@ -65,10 +68,12 @@ class Child:
 
         An empty one comes at least ten times a second, so that who reads can look at the clock.
         """
+        output = self._output
+        assert output is not None  # noqa: S101 - it is heard
         held = b""
         while True:
-            ready, _, _ = select.select([self._output], [], [], _LOOK)
-            piece = self._output.read(_LONGEST_LINE) if ready else None
+            ready, _, _ = select.select([output], [], [], _LOOK)
+            piece = output.read(_LONGEST_LINE) if ready else None
             if piece:
                 *whole, held = (held + piece).split(b"\n")
                 held = held[:_LONGEST_LINE]
@@ -79,6 +84,12 @@ class Child:
         if held:
             yield held.decode("utf-8", "replace")
 
+    def wait(self) -> int:
+        """Wait until it ends by itself; the exit status, below 0 a signal."""
+        while not self._ends_within(_GRACE):
+            pass
+        return self.end()
+
     def end(self) -> int:
         """End all of its group, if it has not ended; the exit status, below 0 a signal."""
         if self._status is None:
@@ -87,7 +98,8 @@ class Child:
                 self._ends_within(_GRACE)
             self._signal(signal.SIGKILL)
             self._status = self._process.wait()
-            self._output.close()
+            if self._output is not None:
+                self._output.close()
         return self._status
 
     def _ends_within(self, seconds: float) -> bool:

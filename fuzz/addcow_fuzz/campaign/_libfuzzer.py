@@ -73,6 +73,11 @@ class Log:
         self.tail.append(printable(line[:_LONGEST].encode("utf-8", "surrogatepass")))
         del self.tail[:-_TAIL]
 
+    def last_words(self, status: int) -> str:
+        """How a run went that failed, in a line."""
+        said = [line for line in self.tail if line.strip() and not line.startswith("stat::")]
+        return f"{said[-1]} (exit status {status})" if said else f"ended with exit status {status}"
+
 
 def artifacts(directory: str) -> Iterator[Artifact]:
     """The inputs that libFuzzer has stopped at, in a directory; one that is not whole is passed over."""

@@ -130,7 +130,7 @@ class _Fuzzing:
             if artifact not in self._seen:
                 self._take(artifact, log.token if artifact.kind == "crash" else "", tuple(log.tail))
         if status and not (cut or log.stopped):
-            raise SliceFailed(f"{self._order.subject.name}: {_last_words(log, status)}")
+            raise SliceFailed(f"{self._order.subject.name}: {log.last_words(status)}")
         return log.stopped
 
     def _command(self) -> list[str]:
@@ -181,8 +181,3 @@ class _Fuzzing:
             small = smallest(subject, artifact.data, token, self._order.minimize, self._order.stop)
             judged = judge(subject, small, 2 * self._order.timeout)
             yield Found(token, subject.name, artifact.data, small, judged.detail, judged.operations, log)
-
-
-def _last_words(log: Log, status: int) -> str:
-    said = [line for line in log.tail if line.strip()]
-    return f"{said[-1]} (exit status {status})" if said else f"ended with exit status {status}"

@@ -1,0 +1,143 @@
+"""addcow-fuzz campaign: all targets in turn, past all that is found."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from addcow_conformance._signals import SIGNALS
+from addcow_conformance._terminal import say
+from addcow_conformance.commands._failure import DONE, FAILED, VIOLATED
+from addcow_conformance.commands._output import emit
+from addcow_fuzz.campaign import Campaign, Plan, Pool, Standing, Store, standing
+from addcow_fuzz.campaign.live import opened_view
+from addcow_fuzz.commands._given import dictionary, failures, registry, registry_option, subjects
+from addcow_spec.errors import UsageError
+from addcow_spec.text import printable
+
+if TYPE_CHECKING:
+    from addcow_fuzz.campaign import Found
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  addcow-fuzz campaign found --minutes 60 --seeds corpora/seeds
+  addcow-fuzz campaign found --target header --target image --jobs 2
+  addcow-fuzz campaign found --registry corpora/findings.toml
+
+\b
+DIR holds the corpus of each target, a folder for each finding, and AFL's
+fuzzer_stats and plot_data of each target. A campaign that ended, was interrupted
+or was cut off goes on from DIR. Findings are told on standard output, once.
+
+\b
+Exit status:
+  0    no finding, or only ones that are known
+  1    a target had to be given up, or a file could not be read or written
+  64   wrong usage, or a registry that cannot be used
+  77   a finding that is new, or that was fixed and is back
+  130  interrupted by SIGINT; 143 by SIGTERM
+"""
+
+
+@click.command("campaign", epilog=_EPILOG)
+@click.argument("directory", metavar="DIR")
+@click.option("--target", "targets", metavar="TARGET", multiple=True, help="Only this one; can be repeated.")
+@click.option(
+    "--minutes",
+    metavar="N",
+    type=click.FloatRange(0.01, 1_000_000),
+    default=60.0,
+    show_default=True,
+    help="How long.",
+)
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(0, 256),
+    default=0,
+    help="Processes that fuzz; 0, the default, for one a processor.",
+)
+@click.option(
+    "--slice",
+    "length",
+    metavar="SECONDS",
+    type=click.IntRange(1, 86400),
+    default=60,
+    show_default=True,
+    help="How long a target runs before the next one.",
+)
+@registry_option
+@click.option("--seeds", metavar="DIR", default="", help="A directory of inputs for each target, by name.")
+@click.option(
+    "--seed",
+    metavar="S",
+    type=click.IntRange(1, (1 << 32) - 1),
+    help="Makes what is drawn repeatable; another one each time, without it.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.IntRange(1, 3600),
+    default=10,
+    show_default=True,
+    help="How long an input may take.",
+)
+@click.option(
+    "--memory",
+    metavar="MIB",
+    type=click.IntRange(64, 1 << 20),
+    default=2048,
+    show_default=True,
+    help="How much memory a target may have.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show no live view.")
+def command(
+    *,
+    directory: str,
+    targets: tuple[str, ...],
+    minutes: float,
+    jobs: int,
+    length: int,
+    registry_file: str | None,
+    seeds: str,
+    seed: int | None,
+    timeout: int,
+    memory: int,
+    quiet: bool,
+) -> int:
+    """Fuzz all targets in turn, and keep inputs and findings in DIR."""
+    if seeds and not os.path.isdir(seeds):
+        raise UsageError(f"--seeds {printable(os.fsencode(seeds))}: no such directory")
+    with failures():
+        plan = Plan(
+            subjects=subjects(targets),
+            seconds=minutes * 60,
+            workers=jobs or os.cpu_count() or 1,
+            length=length,
+            registry=registry(registry_file),
+            seeds=seeds,
+            dictionary=dictionary(),
+            seed=seed or int.from_bytes(os.urandom(4), "big"),
+            timeout=timeout,
+            memory=memory,
+        )
+        store = Store(directory)
+        with store.locked():
+            campaign = Campaign(store, plan, _tell)
+            with opened_view(enabled=not quiet) as look, Pool(plan.workers) as pool:
+                campaign.run(pool, look)
+        SIGNALS.check()
+        found = [standing(told["token"], plan.registry) for told in store.findings()]
+    for failure in campaign.failures:
+        say(f"addcow-fuzz: {failure}")
+    if campaign.failures:
+        return FAILED
+    return DONE if set(found) <= {Standing.KNOWN} else VIOLATED
+
+
+def _tell(found: Found, how: Standing) -> None:
+    emit([f"{how}: {found.token} ({found.target}, {len(found.smallest):,} bytes)\n"])
