@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "State"]
 
+# How often a state that is drawn has the writes of each file in their order.
+_IN_ORDER = 0.25
 _AS_NUMBERS = bytes.maketrans(b"01", b"\0\1")
 
 
@@ -114,6 +116,17 @@ class History:
             yield from map(self._state, product(*map(_every_choice, options)))
         else:
             yield from map(self._state, islice(_some_choices(list(self._files.values()), random), samples))
+
+    def draw(self, random: Random) -> State:
+        """One state that a loss of power may leave now: a prefix of the writes of each file, or any other."""
+        files, in_order = self._files.values(), random.random() < _IN_ORDER
+        choices = (
+            file.prefix(random.randrange(-1, file.pending))
+            if in_order
+            else _drawn(random.choice(file.options()), random)
+            for file in files
+        )
+        return self._state(tuple(choices))
 
     def chosen(self, choice: PowerLoss) -> State:
         """The state of a choice that was told.

@@ -164,6 +164,37 @@ class Trial:
             except Violation as violation:
                 return self.found(violation, operations)
 
+    def sample(self, operations: tuple[Operation, ...], moment: int, random: Random) -> Found | None:
+        """Cut the last of the operations at one moment, and judge one state.
+
+        Args:
+            operations: what is done, at least one.
+            moment: the number of events between the cut and the operation's end; as many as there are, and it
+                is counted from 0 again.
+            random: draws the state.
+        """
+        done: list[Operation] = []
+        try:
+            recording = _Recording(self._disk, self._target)
+            with recording.session as session:
+                for operation in operations[:-1]:
+                    done.append(operation)
+                    session.step(operation)
+                done.append(operations[-1])
+                start, meanwhile, _ = self._advance(recording, operations[-1:])
+                end = len(recording.log)
+                events = end - moment % max(end - start, 1)
+                recording.advance(events)
+                state = recording.history.draw(random)
+                judge = Judge(self._disk, self._target, session.backing.files)
+                now = self._now(recording) if events == end else meanwhile
+                wrong = judge.judge(recording.history, now, state)
+        except Violation as violation:
+            return self.found(violation, tuple(done))
+        if wrong is None:
+            return None
+        return self.found(wrong, operations, state.choice, recording.history.tell(state.choice))
+
     def replay(self, operations: tuple[Operation, ...], power_loss: PowerLoss) -> Found | None:
         """Run the operations, and judge one state of one moment; see `rerun`.
 

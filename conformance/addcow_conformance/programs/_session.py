@@ -93,8 +93,7 @@ class Session:
         target: the implementation.
         directory: an empty directory for the files; None to keep them in memory, where no other process is.
         log: takes what is written to the files, from the image's creation on; None for no log.
-        comparing: whether the image is compared after each operation. Without, it is compared only after a
-            kill, as what is read then is certain from then on.
+        comparing: see the attribute; for the creation, too.
 
     Attributes:
         oracle: what the disk must be.
@@ -103,6 +102,8 @@ class Session:
         files: the files.
         backing: what is below.
         watch: what is written to the files.
+        comparing: whether the image is compared after each operation. Without, it is compared only after a
+            kill, as what is read then is certain from then on. The owner may change it between operations.
         checked: whether the files are as they were when they were compared last.
         sound: files in which the checker found nothing, but for what it warns of in any; see `_compare.py`.
         waited: whether in the last race the second request had to wait for the first.
@@ -147,7 +148,7 @@ class Session:
         self.plan = Faults()
         self.plan.grain = SECTOR_SIZE
         self._log = log
-        self._comparing = comparing
+        self.comparing = comparing
         self._fault: Fault | None = None
         self._armed: ArmedFault | None = None
         # Whether a call failed, and whether a sync did, since the image was opened.
@@ -226,7 +227,7 @@ class Session:
             )
         if refused is None:
             self.open(writable=True)
-            if self._comparing:
+            if self.comparing:
                 compare(self, "ACW-DYN-010")
         elif not self.names(refused, "ACW-SIZ-007") or length:
             raise Violation("ACW-DYN-010", f"refused by {refused.rule or 'no rule'}, {length} bytes are left")
@@ -299,7 +300,7 @@ class Session:
         rule = RULES[type(operation)]
         with _any_error_is(rule):
             result = self._do(operation)
-            if self._comparing or isinstance(operation, Kill):
+            if self.comparing or isinstance(operation, Kill):
                 compare(self, rule, operation, result)
             return result
 
