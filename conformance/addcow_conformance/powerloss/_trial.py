@@ -177,6 +177,8 @@ class Trial:
         try:
             recording = _Recording(self._disk, self._target)
             with recording.session as session:
+                if session.odd(self._disk.size):  # no image was created, and so there is none to be left
+                    return None
                 for operation in operations[:-1]:
                     done.append(operation)
                     session.step(operation)
