@@ -88,7 +88,7 @@ def agree(files: InputFiles, packed: Packed) -> tuple[Report, Image | None]:
         judge(report, error, lambda: check_input(files.opener, Reading(reading.revision)))
         return report, None
     judge(report, None)
-    _compare_reads(image, Plain(files, report), packed)
+    _compare_reads(image, Plain(files, report.files), packed)
     return report, image
 
 

@@ -1,7 +1,7 @@
 """Several files in the bytes of one input.
 
 The first byte holds options. Records follow: the number of a file, an offset in it, a length, and so many
-bytes of the file. A file is as long as its records reach, and zero in between, so that a disk of many clusters
+bytes of the file. A file is as long as its records reach, and zero in between: a disk of many clusters
 takes few bytes; of records that overlap, the later ones count. A record that is cut off has the bytes that
 there are; any bytes are an input, and less of them gives fewer or shorter files.
 """

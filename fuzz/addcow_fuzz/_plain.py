@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from addcow_spec.model import Role
 
 if TYPE_CHECKING:
-    from addcow_conformance.checker import ChainFile, Report
+    from collections.abc import Sequence
+
+    from addcow_conformance.checker import ChainFile
     from addcow_fuzz._files import InputFiles
 
 __all__ = ["Broken", "Plain"]
@@ -37,18 +39,18 @@ class Plain:
 
     Args:
         files: the files of the input.
-        report: what the checker says of them: a chain without an error.
+        chain: the files that the disk is made of, the first one on top; they have no error.
     """
 
-    def __init__(self, files: InputFiles, report: Report) -> None:
+    def __init__(self, files: InputFiles, chain: Sequence[ChainFile]) -> None:
         self._files = files
         below: _Layer | None = None
-        for file in reversed(report.files):
+        for file in reversed(chain):
             if file.role is not Role.IMAGE:
-                images = (f.path for f in report.files if f.parent == file.index and f.role is Role.IMAGE)
-                below = _Layer(file, next(images, b""), below, self._size(file, report))
+                images = (f.path for f in chain if f.parent == file.index and f.role is Role.IMAGE)
+                below = _Layer(file, next(images, b""), below, self._size(file, chain))
         if below is None:
-            raise AssertionError("a report has a file")
+            raise AssertionError("a chain has a file")
         self._top = below
         self.size = below.size
 
@@ -64,7 +66,7 @@ class Plain:
         """Bytes that one bit of the first file stands for."""
         return _UNITS[self._top.file.revision][0]
 
-    def _size(self, file: ChainFile, report: Report) -> int:
+    def _size(self, file: ChainFile, chain: Sequence[ChainFile]) -> int:
         """The size of a layer, by its own bytes."""
         if file.format == "qcow2":
             return self._number(file.path, 24, 8)
@@ -72,7 +74,7 @@ class Plain:
             return self._files.length(file.path)
         if file.revision != "v10":
             return self._number(file.path, 2060, 8)
-        images = (f for f in report.files if f.parent == file.index and f.role is Role.IMAGE)
+        images = (f for f in chain if f.parent == file.index and f.role is Role.IMAGE)
         return self._files.length(next(images).path)
 
     def _number(self, path: bytes, offset: int, length: int) -> int:

@@ -12,24 +12,37 @@ from typing import TYPE_CHECKING
 
 from addcow_fuzz._bytes import mutate_bytes
 from addcow_fuzz._fields import insert_extension, set_field
+from addcow_fuzz._files import InputFiles
 from addcow_fuzz._fit import fit, header_at, rename
 from addcow_fuzz._packing import LARGEST_OFFSET, Record, name_of, pack, unpack
-from addcow_fuzz.templates import TEMPLATES
+from addcow_fuzz.templates import TEMPLATES, qcow2
 from addcow_spec.geometry import CLUSTER_SIZE, SECTOR_SIZE
 from addcow_spec.model import QCOW2_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["crossover_files", "mutate_files", "mutate_header", "mutate_plain"]
+__all__ = [
+    "crossover_files",
+    "mutate_files",
+    "mutate_header",
+    "mutate_plain",
+    "mutate_qcow2",
+    "mutate_recipe",
+]
 
 # Files of the templates that are not too long to be put into other inputs.
 _STARTS = tuple(
     records for template in TEMPLATES.values() if len(records := unpack(template.data).records) < 100
 )
 _HEADERS = tuple(r.data for records in _STARTS for r in records if not r.offset and len(r.data) >= 36)
+_QCOW2 = tuple(InputFiles(qcow2(0, version=version)).read(name_of(0), 0, 5120) for version in (2, 3))
 _STEPS = (1, 8, SECTOR_SIZE, 4096, CLUSTER_SIZE, 8 * CLUSTER_SIZE, 1 << 32, 1 << 47)
 _NAMES = (b"./b", b"b/../b", b"nbd:", b"json:{}", b"]]>\x1b[2J", b"\xff\xfe", b"a" * 1024, b"/", b".", b"")
+# What an entry of a qcow2 table may have, besides the place it leads to.
+_PLACES = (0, 1, 512, 4096, 65536, 1 << 53)
+_FLAGS = (0, 1, 1 << 63, 1 << 62, 1 << 63 | 1, 3 << 61)
+_WORDS = (b"a", b"b", b"c", b"sub", b"sub", b"..", b".", b"", b"nbd:", b"/", b"x" * 64)
 _MOST_CHANGES = 4
 # How many of a hundred mutations know nothing of the grammar.
 _PLAIN = 20
@@ -56,6 +69,45 @@ def mutate_header(data: bytes, max_size: int, seed: int) -> bytes:
     for _ in range(dice.randrange(1, _MOST_CHANGES)):
         set_field(header, dice)
     return bytes(header[:max_size])
+
+
+def mutate_qcow2(data: bytes, max_size: int, seed: int) -> bytes:
+    """Change a qcow2 file: its header, or an entry of a table to one that leads to another place."""
+    dice = _dice(seed)
+    if not data.startswith(QCOW2_MAGIC):
+        data = dice.choice(_QCOW2)
+    if dice.randrange(100) < 40:
+        return mutate_header(data, max_size, dice.getrandbits(32))
+    file = bytearray(data)
+    for _ in range(dice.randrange(1, _MOST_CHANGES)):
+        at = dice.randrange(512, max(len(file), 513)) & ~7
+        entry = dice.choice(_PLACES) * dice.randrange(1, 9) | dice.choice(_FLAGS)
+        file[at : at + 8] = entry.to_bytes(8, "big")
+    return bytes(file[:max_size])
+
+
+def mutate_recipe(data: bytes, max_size: int, seed: int) -> bytes:
+    """Change the directory of an input: lines come, go and change places, and paths are changed in part."""
+    dice = _dice(seed)
+    options, *lines = data[:1], *data[1:].split(b"\n")
+    for _ in range(dice.randrange(1, _MOST_CHANGES)):
+        at = dice.randrange(len(lines))
+        kind = dice.randrange(6)
+        if kind < 3:
+            fields = lines[at].split(b"|")
+            fields[dice.randrange(len(fields))] = _path(dice)
+            lines[at] = lines[at][:1] + b" " + fields[0] + b"|" + b"|".join(fields[1:])
+        elif kind == 3:
+            lines[at:at] = [
+                dice.choice(b"adfhlp").to_bytes(1, "big") + b" " + _path(dice) + b"|" + _path(dice)
+            ]
+        elif kind == 4 and len(lines) > 1:
+            del lines[at]
+        else:
+            lines[at] = mutate_bytes(lines[at], len(lines[at]) + 16, dice)
+    if dice.randrange(4) == 0:
+        options = bytes([dice.randrange(8)])
+    return (options + b"\n".join(lines))[:max_size]
 
 
 def mutate_files(data: bytes, max_size: int, seed: int) -> bytes:
@@ -86,6 +138,11 @@ def crossover_files(data1: bytes, data2: bytes, max_size: int, seed: int) -> byt
     if dice.randrange(2):
         fit(mixed)
     return pack(options, mixed)[:max_size]
+
+
+def _path(dice: Random) -> bytes:
+    """A path of the words that recipes are made of."""
+    return b"/".join(dice.choice(_WORDS) for _ in range(dice.randrange(1, 4)))
 
 
 # --- changes of the records of an input, which always has some

@@ -169,7 +169,7 @@ class Layout:
 
 
 def _place(field: Field, start: int) -> tuple[str, slice, bytes | None]:
-    """A field's name, its place in a layout that starts at ``start``, and its bytes where they are constant."""
+    """A field's name, place in a layout that starts at ``start``, and bytes where they are constant."""
     offset = field.offset - start
     constant = None if field.value is None else field.type.build(None)
     return field.name, slice(offset, offset + field.size), constant
