@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from addcow_conformance.programs import Fault, Flush, Kill, Reopen, Resize, Stream, Write
 from addcow_conformance.suite.cases._rows import Row, cases_of, units, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from addcow_conformance.suite._case import Case
+    from addcow_conformance.suite._case import Bench, Case
     from addcow_conformance.suite.cases._rows import Operations
 
 __all__ = ["cases"]
@@ -94,4 +95,10 @@ _ROWS = tuple(
 
 def cases() -> Iterator[Case]:
     """A case for each row and revision."""
-    return cases_of(_ROWS)
+    for case in cases_of(_ROWS):
+        yield case._replace(check=partial(_check, case.check))
+
+
+def _check(program: Callable[[Bench], None], bench: Bench) -> None:
+    bench.need("storage")  # else all of it would be done for nothing
+    program(bench)
