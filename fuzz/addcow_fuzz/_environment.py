@@ -32,8 +32,11 @@ def known_tokens() -> frozenset[str]:
 
 
 def end_with_parent() -> None:
-    """End when the process that is named in the environment ends; nothing where none is."""
-    if parent := os.environ.get(PARENT):
+    """End when the process that is named in the environment ends; nothing where none is.
+
+    The name is taken away: what libFuzzer starts, for ``-merge`` and ``-fork``, has another parent.
+    """
+    if parent := os.environ.pop(PARENT, ""):
         end_with(int(parent))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from addcow_fuzz.invariants import Finding
 
-__all__ = ["check_one", "explain"]
+__all__ = ["TOKENS", "check_one", "explain"]
+
+TOKENS = {"fake:-:first:a", "fake:-:first:b", "strict:-:-:indexerror"}
 
 
 def check_one(data):

@@ -79,9 +79,7 @@ class _Fuzzing:
     def run(self) -> Result:
         self.take_in()
         for _ in range(_STARTS):
-            if self._until - time.monotonic() < 1 or self._stopped():
-                break
-            if not self._start():
+            if self._stopped() or not self._start() or self._until - time.monotonic() < 1:
                 break
         return self.result()
 
