@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 __all__ = ["BASE", "Recorded", "recorded"]
 
-# The raw file that the recorded ones have below them, if any; its name is that of file 1 of an input.
-BASE = bytes(1 + at % 251 for at in range(3000))
+# The raw file that the recorded ones have below them, if any; its name is that of file 1 of an input. It ends
+# with a sector: QEMU rounds up what does not.
+BASE = bytes(1 + at % 251 for at in range(2560))
 
 
 class Recorded(NamedTuple):

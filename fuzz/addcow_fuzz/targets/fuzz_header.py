@@ -5,6 +5,9 @@ The same holds for qcow2; and what is parsed has no name or table beyond the byt
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from addcow_fuzz._main import fuzz
 from addcow_fuzz.invariants import Finding, strict
 from addcow_fuzz.mutators import mutate_header as custom_mutator
@@ -12,7 +15,16 @@ from addcow_spec.codec import parse_header, parse_qcow2
 from addcow_spec.errors import MalformedImage
 from addcow_spec.model import Revision
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["check_one", "custom_mutator"]
+
+
+_PARSERS: dict[str, Callable[[bytes], object]] = {
+    **{f"parse-{revision}": partial(parse_header, revision=revision) for revision in Revision},
+    "parse-qcow2": parse_qcow2,
+}
 
 
 def check_one(data: bytes) -> None:
@@ -21,17 +33,12 @@ def check_one(data: bytes) -> None:
     Raises:
         Finding: an error is not declared, or blames bytes that are not there.
     """
-    for revision in Revision:
-        try:
-            with strict(f"parse-{revision}", MalformedImage):
-                parse_header(data, revision)
-        except MalformedImage as error:
-            _judge(error, f"parse-{revision}")
-    try:
-        with strict("parse-qcow2", MalformedImage):
-            parse_qcow2(data)
-    except MalformedImage as error:
-        _judge(error, "parse-qcow2")
+    with strict("parse", MalformedImage):
+        for operation, parse in _PARSERS.items():
+            try:
+                parse(data)
+            except MalformedImage as error:
+                _judge(error, operation)
 
 
 def _judge(error: MalformedImage, operation: str) -> None:
