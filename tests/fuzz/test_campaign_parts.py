@@ -175,7 +175,7 @@ def test_registry_that_is_absent_is_refused(tmp_path):
 
 VIEW = """
 from addcow_fuzz.campaign import Row
-from addcow_fuzz.campaign.live import opened_view
+from addcow_fuzz.campaign._live import opened_view
 with opened_view(enabled=True) as look:
     look([Row("alpha", 1, 1234.5, 99, 71, 12, 1.0, 1, 2), Row("beta", 0, 0.0, 0, 0, 0, 0.0, 0, 0)])
 """

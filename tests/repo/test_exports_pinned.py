@@ -85,6 +85,23 @@ PINNED = {
         "REFERENCE TIMEOUT Extent ExternalImage ExternalTarget Image Target abilities_of is_external "
         "load_target"
     ),
+    "addcow_fuzz.campaign": (
+        "BadFolder BadRegistry Campaign Counters Entry Found Judged Plan Pool Result Row Slice "
+        "SliceFailed Standing Status Store Subject Way fuzz_by_hand judge load_registry measured "
+        "run_slice smallest standing"
+    ),
+    "addcow_fuzz.cli": "COMMANDS TOOL group main run",
+    "addcow_fuzz.commands": "",
+    "addcow_fuzz.commands.campaign": "command",
+    "addcow_fuzz.commands.coverage": "command",
+    "addcow_fuzz.commands.findings": "command",
+    "addcow_fuzz.commands.list": "command",
+    "addcow_fuzz.commands.merge": "command",
+    "addcow_fuzz.commands.minimize": "command",
+    "addcow_fuzz.commands.replay": "command",
+    "addcow_fuzz.commands.report": "command",
+    "addcow_fuzz.commands.run": "command",
+    "addcow_fuzz.commands.triage": "command",
     "addcow_ref": (
         "Extent FileStorage Image Layer LayerInfo Note OpenFailed OpenReason Storage create_image "
         "finalize_image open_image open_layer"

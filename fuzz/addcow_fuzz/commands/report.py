@@ -35,7 +35,7 @@ Exit status:
 def command(*, directory: str, output: str | None, registry_file: str | None) -> int:
     """Make a page of the campaign in DIR: findings, coverage, executions, corpora."""
     try:
-        from addcow_fuzz.campaign.page import render  # noqa: PLC0415 - jinja2 is of an extra
+        from addcow_fuzz.campaign._page import render  # noqa: PLC0415 - jinja2 is of an extra
     except ImportError as error:
         raise Failure("jinja2 is not installed: pip install 'add-cow-toolkit[fuzz]'", FAILED) from error
     with failures():
