@@ -9,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 PYTHON := $(RUN)/python
 
-.PHONY: help demo env test check lint types imports exports vectors bench lock clean
+.PHONY: help demo env test check lint types imports exports vectors bench fuzz lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -52,6 +52,10 @@ bench: env ## measure checker, engine, models and explorer beside their peers, i
 	$(PYTHON) benchmarks/bench_check.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_ref.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_models.py --save benchmarks/RESULTS.md
+
+fuzz: env ## fuzz all targets for an hour, in build/fuzz; ADDCOW_FUZZ_MINUTES says how long
+	$(PYTHON) -m addcow_fuzz.cli campaign build/fuzz --minutes $${ADDCOW_FUZZ_MINUTES:-60} \
+		--seeds corpora/seeds --registry corpora/findings.toml
 
 lock: ## pin the newest releases that pyproject.toml allows in constraints.txt
 	tools/lock
