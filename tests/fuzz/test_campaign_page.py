@@ -9,8 +9,8 @@ import pytest
 
 from addcow_fuzz.campaign import Counters, Entry, Found, Result, Status, Store
 from addcow_fuzz.campaign._curves import HEIGHT, WIDTH, curves
-from addcow_fuzz.campaign._stats import Point, Tally
 from addcow_fuzz.campaign._page import render
+from addcow_fuzz.campaign._stats import Point, Tally
 from tests.conformance.browser import chromium
 from tests.conformance.result_samples import HOSTILE_TEXTS
 from tests.conformance.test_report_html_browser import DESK, LOW_CONTRAST, PHONE, UNFOLD, Opener
