@@ -9,11 +9,11 @@ VENV := .venv
 RUN := $(VENV)/bin
 PYTHON := $(RUN)/python
 
-.PHONY: help demo env test check lint types imports exports vectors bench fuzz lock clean
+.PHONY: help demo env test check lint types imports exports vectors miniatures bench fuzz lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
-		printf '%-16s %s\n' "$$target" "$$text"; done
+		printf '%-18s%s\n' "$$target" "$$text"; done
 
 demo: env ## make images, good and broken, and check them; make demo IMAGE=path checks yours
 	@$(PYTHON) tools/demo.py $${IMAGE:+"$$IMAGE"}
@@ -47,11 +47,15 @@ vectors: env ## make corpora/vectors, and label them a second time by an indepen
 	$(PYTHON) corpora/generate.py
 	$(PYTHON) corpora/relabel.py --check
 
-bench: env ## measure checker, engine, models and explorer beside their peers, into benchmarks/RESULTS.md
+miniatures: env ## try implementations that are wrong on purpose, and make conformance/MINIATURES.md
+	$(PYTHON) -m tests.conformance.miniatures
+
+bench: env ## measure checker, engine, models, explorer and suite beside their peers, into benchmarks/RESULTS.md
 	@tools/test-deps qemu-img nbdkit nbdkit-python nbdcopy fio
 	$(PYTHON) benchmarks/bench_check.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_ref.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_models.py --save benchmarks/RESULTS.md
+	$(PYTHON) benchmarks/bench_suite.py --save benchmarks/RESULTS.md
 
 fuzz: env ## fuzz all targets for an hour, in build/fuzz; ADDCOW_FUZZ_MINUTES says how long
 	$(PYTHON) -m addcow_fuzz.cli campaign build/fuzz --minutes $${ADDCOW_FUZZ_MINUTES:-60} \
