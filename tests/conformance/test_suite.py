@@ -135,6 +135,20 @@ def test_each_end_is_an_outcome_of_its_own(error, outcome, broken):
     assert "so" in result.detail
 
 
+@pytest.mark.parametrize(
+    "case_id",
+    [
+        "ACW-DYN-014/v10/two-writers",
+        "ACW-DYN-014/v10/two-images-of-one-file",
+        "ACW-DYN-008/v10/memory-on-a-huge-disk",
+    ],
+)
+def test_nobody_is_judged_by_an_image_that_no_process_has_open(case_id, monkeypatch):
+    with bench(target_name(REFERENCE)) as found:
+        monkeypatch.setattr(type(found.target), "processes", ())
+        assert try_case(CASES[case_id], found).outcome is Outcome.UNSUPPORTED
+
+
 def test_what_is_told_is_fit_to_be_shown():
     result = tried(raising(Violation("ACW-DYN-003", "\x1b[31m\n\udcff")))
     assert result.detail.isprintable()

@@ -97,6 +97,17 @@ class Bench:
         if lacks:
             raise Unsupported(f"the target has not said {', '.join(lacks)}")
 
+    def holders(self) -> frozenset[int]:
+        """The processes that have an open image open; none of a module, which is in this one.
+
+        Raises:
+            Unsupported: a program that has it open during a request only.
+        """
+        found = frozenset[int](getattr(self.target, "processes", ()))
+        if self.external and not found:
+            raise Unsupported("no process has the image open between two requests")
+        return found
+
     def folder(self) -> bytes:
         """A new empty directory; files started from it are what a script has to make first."""
         made = tempfile.mkdtemp(dir=self.directory)

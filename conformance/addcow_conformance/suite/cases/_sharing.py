@@ -77,6 +77,7 @@ def _beside(bench: Bench, *, first: bool, second: bool) -> None:
     path = _made(bench)
     image = open_made(bench, path, writable=first)
     try:
+        bench.holders()
         _no_other(bench, path, writable=second, what=f"{_ROLES[second]} beside {_ROLES[first]}")
     finally:
         image.close()
@@ -90,6 +91,7 @@ def _two_images(bench: Bench) -> None:
         put(twin, file.read())
     image = open_made(bench, path, writable=True)
     try:
+        bench.holders()
         _no_other(bench, twin, writable=True, what="a writer of the same image file")
     finally:
         image.close()

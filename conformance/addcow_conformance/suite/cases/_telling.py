@@ -111,6 +111,7 @@ def _taken(bench: Bench, size: int) -> int:
     tracemalloc.reset_peak()
     image = open_made(bench, path, writable=True)
     try:
+        leaders = bench.holders()
         places = range(0, size, step)
         for offset in places:
             image.write(offset, b"w")
@@ -120,9 +121,6 @@ def _taken(bench: Bench, size: int) -> int:
                 raise Violation("ACW-DYN-005", f"what was written at {offset} is gone")
         if not bench.external:
             return tracemalloc.get_traced_memory()[1]
-        leaders = set(getattr(bench.target, "processes", ()))
-        if not leaders:
-            raise Unsupported("no process has the image open between two requests")
         return sum(_held(number) for number in _processes() if os.getpgid(number) in leaders)
     finally:
         image.close()
