@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
-__all__ = ["mutate_bytes"]
+__all__ = ["mutate_bytes", "use"]
 
 _LONGEST_PIECE = 16
+_native: Callable[[bytes, int], bytes] | None = None
+
+
+def use(native: Callable[[bytes, int], bytes]) -> None:
+    """Let libFuzzer, which runs now, mutate; outside of a run its function would end the process."""
+    global _native  # noqa: PLW0603 - a process has one libFuzzer
+    _native = native
 
 
 def mutate_bytes(data: bytes, max_size: int, dice: Random) -> bytes:
@@ -18,10 +25,8 @@ def mutate_bytes(data: bytes, max_size: int, dice: Random) -> bytes:
 
     libFuzzer's mutations know the dictionary, and what was compared with what.
     """
-    fuzzer = sys.modules.get("atheris")
-    if fuzzer is not None and data:
-        mutated: bytes = fuzzer.Mutate(data, max_size)
-        return mutated
+    if _native and data:
+        return _native(data, max_size)
     changed = bytearray(data)
     at = dice.randrange(len(changed) + 1)
     piece = dice.randbytes(dice.randrange(1, _LONGEST_PIECE + 1))

@@ -43,6 +43,7 @@ def fuzz_module(name: str) -> None:
             del sys.modules[module]
     with atheris.instrument_imports(include=[*_INSTRUMENTED, name]):
         target: Any = import_module(name)
+        import_module("addcow_fuzz._bytes").use(atheris.Mutate)
     options = {
         option: getattr(target, option)
         for option in ("custom_mutator", "custom_crossover")

@@ -51,6 +51,14 @@ def _fits(record: Record) -> bool:
     return record.offset <= (_LONGEST_OTHER if record.file else _LONGEST)
 
 
+def _bits(report: Report, content: bytes) -> int:
+    """The bits of all units, as one number."""
+    if report.bitmap is None:
+        return 0
+    span, units = report.bitmap.span, report.bitmap.units
+    return int.from_bytes(content[span.offset : span.end], "little") & (1 << units) - 1
+
+
 class _Trial:
     """Files in a directory, and repairs of the first one."""
 
@@ -96,6 +104,8 @@ class _Trial:
         if left & mended:
             rule = min(left & mended)
             raise Finding("oracle", "it is said to be mended, and is not", rule=rule, operation="repair")
+        if _bits(done, before) != _bits(done, after):
+            raise Finding("oracle", "bits that stand for units are changed", operation="repair")
         restored = bytearray(after)
         if done.backup:
             with open(done.backup, "rb") as lines:
