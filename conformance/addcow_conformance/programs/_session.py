@@ -241,8 +241,9 @@ class Session:
         return self.disk.revision is not Revision.V10 and bool(size % SECTOR_SIZE)
 
     def _wrapped(self, storage: Storage) -> Storage:
-        faulty = FaultyStorage(WatchedStorage(storage, self.watch, IMAGE), self.plan)
-        return faulty if self._log is None else RecordingStorage(faulty, self._log)
+        # The log is of what is done to the files: of a call that fails, the part before the failure.
+        recorded = storage if self._log is None else RecordingStorage(storage, self._log)
+        return FaultyStorage(WatchedStorage(recorded, self.watch, IMAGE), self.plan)
 
     def open(self, *, writable: bool, via: Via = Via.PATH) -> bool:
         """Open the image anew; whether it could be, as a fault may keep it from being opened.
