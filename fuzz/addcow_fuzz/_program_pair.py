@@ -27,6 +27,7 @@ from addcow_conformance.programs import (
     Write,
     Zeroes,
 )
+from addcow_spec.errors import StorageError, UsageError
 from addcow_spec.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ class Pair:
             raise Violation("ACW-DYN-007", f"{operation} is {result.outcome}, and not {expected.outcome}")
         self._learn(operation, result)
         if isinstance(operation, _DURABLE):
-            self._compare(operation)
+            try:
+                self._compare(operation)
+            except (StorageError, UsageError) as error:
+                raise Violation("ACW-DYN-001", f"it cannot be compared: {error}") from error
 
     def close(self) -> None:
         """Close the image, as a process that goes on does; a right one stays alive for the next program.
@@ -125,6 +129,8 @@ class Pair:
         tried, model = self._tried.image, self._model.image
         if tried is None or model is None:
             return
+        if tried.size != model.size:
+            raise Violation("ACW-DYN-011", f"the size is {tried.size}, and not {model.size}")
         if self._same_bytes:
             length = min(model.size, _WHOLE)
             _same("ACW-DYN-001", "the disk", tried.read(0, length), model.read(0, length))

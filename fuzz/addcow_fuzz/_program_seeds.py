@@ -37,7 +37,7 @@ _QCOW2 = _V10._replace(backing=Backing(BackingKind.QCOW2, 2 * _C))
 _CHAIN = _V10._replace(backing=Backing(BackingKind.CHAIN, 3 * _C + 700), fill=0)
 _V6 = Disk(Revision.V6, 4096 * 3, Backing(BackingKind.RAW, 9000))
 _V4 = Disk(Revision.V4, 4096)
-_PAGES = Disk(Revision.V6, (16 << 20) + 1024, fill=0)
+_PAGES = Disk(Revision.V6, (16 << 20) + 1024, Backing(BackingKind.RAW, 3000), fill=0)
 
 
 def _case(disk: Disk, *operations: Operation, each: bool = False, cut: Cut | None = None) -> Case:
@@ -62,7 +62,7 @@ _MADE = {
     "each": _case(_V10, Write(0, 512), Read(0, 512), Reopen(writable=False), Read(0, 512), each=True),
     "loss": _case(_V10, Write(0, 9), Flush(), Write(_C, _C), Flush(), cut=Cut(1, 1)),
     "loss-in-a-resize": _case(_V6, Write(0, 4096), Resize(4096), Resize(8192), cut=Cut(2, 2)),
-    "loss-of-pages": _case(_PAGES, Write(0, 512), Write(16 << 20, 512), Write(0, 512), cut=Cut(0, 3)),
+    "loss-of-pages": _case(_PAGES, Write(0, 512), Write(16 << 20, 512), cut=Cut(0, 8)),
 }
 
 

@@ -126,6 +126,10 @@ class Cut(NamedTuple):
     seed: int
 
 
+# In the place of a state that a program tells: one when its last operation has returned.
+_DRAWN = Cut(0, 1)
+
+
 class Case(NamedTuple):
     """What bytes mean: a program, whether to compare after each operation, and a loss of power as its end."""
 
@@ -322,13 +326,13 @@ _ENCODERS: dict[type[Operation], Callable[[Any], Record]] = {
 
 
 def encode(case: Case) -> bytes:
-    """The bytes that mean a case. Of a loss of power that the program tells itself, its last moment is kept.
+    """The bytes that mean a case. A loss of power that the program tells itself becomes one that is drawn.
 
     Raises:
         UsageError: there are more operations, or larger numbers, than the code has room for.
     """
     program, disk = case.program, case.program.disk
-    cut = case.cut or (Cut(0, 0) if program.power_loss else None)
+    cut = case.cut or (_DRAWN if program.power_loss else None)
     wanted = Case(
         program._replace(storage=StorageKind.MEMORY, power_loss=None, rule="", note=""), case.each, cut
     )

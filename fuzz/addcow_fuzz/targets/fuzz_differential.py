@@ -22,8 +22,8 @@ from addcow_fuzz._program_mutator import custom_crossover, custom_mutator
 from addcow_fuzz._program_pair import Pair
 from addcow_fuzz._program_run import Wrong, finding, kind_of
 from addcow_fuzz._programs import decode
-from addcow_fuzz.invariants import Finding
-from addcow_spec.errors import AdapterError
+from addcow_fuzz.invariants import Finding, strict
+from addcow_spec.errors import AdapterError, AddCowError
 
 __all__ = ["check_one", "compare", "custom_crossover", "custom_mutator", "explain", "program_of"]
 
@@ -71,6 +71,9 @@ def compare(program: Program, target: Target) -> None:
         except AdapterError as error:
             kind, operation = type(error).__name__, kind_of(done[-1] if done else None)
             raise Finding("differential", str(error), operation=operation, site=kind) from error
+        except Exception:
+            with strict(kind_of(done[-1] if done else None), AddCowError):
+                raise
 
 
 def _run(program: Program, target: Target, directory: str | None, done: list[Operation]) -> None:
