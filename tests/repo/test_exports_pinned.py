@@ -102,6 +102,20 @@ PINNED = {
     "addcow_fuzz.commands.report": "command",
     "addcow_fuzz.commands.run": "command",
     "addcow_fuzz.commands.triage": "command",
+    "addcow_fuzz.dictionary": "dictionary main",
+    "addcow_fuzz.mutators": (
+        "crossover_files mutate_files mutate_header mutate_plain mutate_qcow2 mutate_recipe"
+    ),
+    "addcow_fuzz.templates": "TEMPLATES Template add_cow prove qcow2",
+    "addcow_fuzz.targets.fuzz_cache": "check_one",
+    "addcow_fuzz.targets.fuzz_chain": "check_one custom_crossover custom_mutator",
+    "addcow_fuzz.targets.fuzz_header": "check_one custom_mutator",
+    "addcow_fuzz.targets.fuzz_image": "check_one custom_crossover custom_mutator",
+    "addcow_fuzz.targets.fuzz_qcow2": "check_one custom_mutator",
+    "addcow_fuzz.targets.fuzz_repair": "check_one custom_crossover custom_mutator",
+    "addcow_fuzz.targets.fuzz_report": "check_one custom_crossover custom_mutator",
+    "addcow_fuzz.targets.fuzz_resolve": "check_one custom_mutator",
+    "addcow_fuzz.targets.fuzz_roundtrip": "check_one custom_mutator",
     "addcow_ref": (
         "Extent FileStorage Image Layer LayerInfo Note OpenFailed OpenReason Storage create_image "
         "finalize_image open_image open_layer"
