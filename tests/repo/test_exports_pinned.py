@@ -87,7 +87,7 @@ PINNED = {
     ),
     "addcow_fuzz.campaign": (
         "BadFolder BadRegistry Campaign Counters Entry Found Judged Plan Pool Result Row Slice "
-        "SliceFailed Standing Status Store Subject Way fuzz_by_hand judge load_registry measured "
+        "SliceFailed Standing Status Store Subject Way cluster fuzz_by_hand judge load_registry measured "
         "run_slice smallest standing"
     ),
     "addcow_fuzz.cli": "COMMANDS TOOL group main run",

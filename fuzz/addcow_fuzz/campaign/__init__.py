@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from addcow_fuzz.campaign._by_hand import Way, fuzz_by_hand, measured
 from addcow_fuzz.campaign._campaign import Campaign, Plan, Row
+from addcow_fuzz.campaign._cluster import cluster
 from addcow_fuzz.campaign._judge import Judged, judge, smallest
 from addcow_fuzz.campaign._model import Counters, Found, Result, Slice, SliceFailed, Subject
 from addcow_fuzz.campaign._pool import Pool
@@ -37,6 +38,7 @@ __all__ = [
     "Store",
     "Subject",
     "Way",
+    "cluster",
     "fuzz_by_hand",
     "judge",
     "load_registry",

@@ -166,11 +166,12 @@ class Campaign:
             self._take_in(order, collect(order))
 
     def _order(self, subject: Subject, seconds: int, work: str) -> Slice:
-        seeds = os.path.join(self._plan.seeds, subject.name)
-        corpus = (self._store.corpus(subject.name), *([seeds] if os.path.isdir(seeds) else []))
+        corpus = [self._store.corpus(subject.name)]
+        if self._plan.seeds and os.path.isdir(seeds := os.path.join(self._plan.seeds, subject.name)):
+            corpus.append(os.path.abspath(seeds))
         return Slice(
             subject=subject,
-            corpus=corpus,
+            corpus=tuple(corpus),
             seconds=seconds,
             seed=self._random.randint(1, _SEEDS),
             known=ignored(self._plan.registry.values()) | self._tokens.keys(),

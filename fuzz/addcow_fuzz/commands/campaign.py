@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,13 +12,16 @@ from addcow_conformance._signals import SIGNALS
 from addcow_conformance._terminal import say
 from addcow_conformance.commands._failure import DONE, FAILED, VIOLATED
 from addcow_conformance.commands._output import emit
-from addcow_fuzz.campaign import Campaign, Plan, Pool, Standing, Store, standing
+from addcow_fuzz.campaign import Campaign, Plan, Pool, Standing, Store, cluster, standing
 from addcow_fuzz.campaign._live import opened_view
 from addcow_fuzz.commands._given import dictionary, failures, registry, registry_option, subjects
 from addcow_spec.errors import UsageError
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor
+
     from addcow_fuzz.campaign import Found
 
 __all__ = ["command"]
@@ -59,7 +63,7 @@ Exit status:
     metavar="N",
     type=click.IntRange(0, 256),
     default=0,
-    help="Processes that fuzz; 0, the default, for one a processor.",
+    help="Slices at a time; 0, the default, for one a processor, or one a thread of the cluster.",
 )
 @click.option(
     "--slice",
@@ -69,6 +73,11 @@ Exit status:
     default=60,
     show_default=True,
     help="How long a target runs before the next one.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Run on a Dask cluster, such as tcp://192.0.2.1:8786; all workers reach DIR by the same path.",
 )
 @registry_option
 @click.option("--seeds", metavar="DIR", default="", help="A directory of inputs for each target, by name.")
@@ -102,6 +111,7 @@ def command(
     minutes: float,
     jobs: int,
     length: int,
+    scheduler: str | None,
     registry_file: str | None,
     seeds: str,
     seed: int | None,
@@ -112,11 +122,12 @@ def command(
     """Fuzz all targets in turn, and keep inputs and findings in DIR."""
     if seeds and not os.path.isdir(seeds):
         raise UsageError(f"--seeds {printable(os.fsencode(seeds))}: no such directory")
-    with failures():
+    with failures(), ExitStack() as stack:
+        executor, workers = stack.enter_context(_executor(scheduler, jobs))
         plan = Plan(
             subjects=subjects(targets),
             seconds=minutes * 60,
-            workers=jobs or os.cpu_count() or 1,
+            workers=workers,
             length=length,
             registry=registry(registry_file),
             seeds=seeds,
@@ -126,10 +137,10 @@ def command(
             memory=memory,
         )
         store = Store(directory)
-        with store.locked():
-            campaign = Campaign(store, plan, _tell)
-            with opened_view(enabled=not quiet) as look, Pool(plan.workers) as pool:
-                campaign.run(pool, look)
+        stack.enter_context(store.locked())
+        campaign = Campaign(store, plan, _tell)
+        with opened_view(enabled=not quiet) as look:
+            campaign.run(executor, look)
         SIGNALS.check()
         found = [standing(told["token"], plan.registry) for told in store.findings()]
     for failure in campaign.failures:
@@ -137,6 +148,18 @@ def command(
     if campaign.failures:
         return FAILED
     return DONE if set(found) <= {Standing.KNOWN} else VIOLATED
+
+
+@contextmanager
+def _executor(scheduler: str | None, jobs: int) -> Iterator[tuple[Executor, int]]:
+    """What runs slices, and how many at a time."""
+    if scheduler is not None:
+        with cluster(scheduler) as (executor, threads):
+            yield executor, jobs or threads
+    else:
+        processes = jobs or os.cpu_count() or 1
+        with Pool(processes) as pool:
+            yield pool, processes
 
 
 def _tell(found: Found, how: Standing) -> None:
