@@ -18,6 +18,7 @@ from addcow_fuzz.cli import COMMANDS
 from addcow_fuzz.targets import TARGETS
 from tests.fuzz.fake_command import ENVIRONMENT, fuzz, fuzz_failed, fuzz_process
 from tests.fuzz.fake_target import TOKENS
+from tests.repo.tree import ROOT
 
 MODULES = Path(__file__).parents[2] / "fuzz/addcow_fuzz/commands"
 # Far beyond what anything here takes.
@@ -139,10 +140,16 @@ def test_triage_holds_findings_against_the_registry(home, folder, status, expect
 @pytest.mark.parametrize(("status", "expected"), [("open", 0), ("fixed", 77)])
 def test_registry_is_run_again(home, status, expected):
     path = registry(home / "findings.toml", status)
-    assert fuzz("findings", path).status == 0
+    assert fuzz("findings", path, "--status", status).output.count("fake:-:first:a") == 1
+    assert fuzz("findings", path, "--status", "limitation").output == ""
     assert fuzz("findings", path, "--replay").status == expected
     (home / "input").write_bytes(b"no bug")
     assert fuzz("findings", path, "--replay").status == 0
+
+
+def test_what_was_mended_stays_mended():
+    answer = fuzz("findings", ROOT / "corpora/findings.toml", "--status", "fixed", "--replay")
+    assert (answer.status, answer.errors) == (0, ""), answer.output
 
 
 def test_finding_is_replayed_and_made_smaller(home, folder):
