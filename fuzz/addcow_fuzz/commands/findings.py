@@ -33,7 +33,9 @@ Exit status:
 
 @click.command("findings", epilog=_EPILOG)
 @click.argument("file", metavar="REGISTRY")
-@click.option("--status", type=click.Choice([status.value for status in Status]), help="Only those of this status.")
+@click.option(
+    "--status", type=click.Choice([status.value for status in Status]), help="Only those of this status."
+)
 @click.option("--replay", is_flag=True, help="Run their inputs again.")
 @click.option(
     "--timeout",
