@@ -82,8 +82,8 @@ PINNED = {
         "load_vectors materialize vector_schema"
     ),
     "addcow_conformance.targets": (
-        "REFERENCE TIMEOUT Extent ExternalImage ExternalTarget Image Target abilities_of is_external "
-        "load_target"
+        "REFERENCE TIMEOUT Extent ExternalImage ExternalTarget Image Target abilities_of find_modules "
+        "is_external load_target"
     ),
     "addcow_fuzz.campaign": (
         "BadFolder BadRegistry Campaign Counters Entry Found Judged Plan Pool Result Row Slice "
@@ -109,8 +109,12 @@ PINNED = {
     "addcow_fuzz.templates": "TEMPLATES Template add_cow prove qcow2",
     "addcow_fuzz.targets.fuzz_cache": "check_one",
     "addcow_fuzz.targets.fuzz_chain": "check_one custom_crossover custom_mutator",
+    "addcow_fuzz.targets.fuzz_differential": (
+        "check_one compare custom_crossover custom_mutator explain program_of"
+    ),
     "addcow_fuzz.targets.fuzz_header": "check_one custom_mutator",
     "addcow_fuzz.targets.fuzz_image": "check_one custom_crossover custom_mutator",
+    "addcow_fuzz.targets.fuzz_ops": "check_one custom_crossover custom_mutator explain program_of",
     "addcow_fuzz.targets.fuzz_qcow2": "check_one custom_mutator",
     "addcow_fuzz.targets.fuzz_repair": "check_one custom_crossover custom_mutator",
     "addcow_fuzz.targets.fuzz_report": "check_one custom_crossover custom_mutator",
