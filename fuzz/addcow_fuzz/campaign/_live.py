@@ -35,7 +35,9 @@ def opened_view(*, enabled: bool) -> Iterator[Callable[[list[Row]], None]]:
     from rich.console import Console  # noqa: PLC0415 - for a terminal only
     from rich.live import Live  # noqa: PLC0415
 
-    with Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=False) as live:
+    # What is told on the same terminal goes above the table; elsewhere, it stays as it is.
+    same = sys.stdout.isatty()
+    with Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=same) as live:
         yield lambda rows: live.update(table(rows, time.time()), refresh=True)
 
 
