@@ -85,6 +85,9 @@ PINNED = {
         "REFERENCE TIMEOUT Extent ExternalImage ExternalTarget Image Target abilities_of find_modules "
         "is_external load_target"
     ),
+    "addcow_fuzz": "",
+    "addcow_fuzz.invariants": "Finding strict token_of",
+    "addcow_fuzz.targets": "TARGETS Target TargetModule load",
     "addcow_fuzz.campaign": (
         "BadFolder BadRegistry Campaign Counters Entry Found Judged Plan Pool Result Row Slice "
         "SliceFailed Standing Status Store Subject Way cluster fuzz_by_hand judge load_registry measured "
