@@ -1,8 +1,8 @@
 """How many inputs each fuzz target takes in a second, beside an atheris target that does nothing, in one run.
 
 Run by `make bench`. No test depends on it: the figures are printed, with what was aimed at. A second table
-has the edges that a target reaches in a number of runs without seeds, with seeds, with the dictionary as well,
-and with its own mutators in place of libFuzzer's.
+has the edges that a target reaches in a number of runs without seeds, with seeds, with the dictionary as
+well, and with its own mutators in place of libFuzzer's.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def main() -> None:
     text = (
         f"# {TITLE}\n\n"
         f"Made by `make bench`: inputs a second on one processor, medians of {rounds} rounds of {seconds} "
-        "seconds, in turn, from the seeds and with all modules instrumented. The peer is an atheris target that "
-        f"compares a length.\n{machine()}.\n\n{table(rates(rounds, seconds), 'ours', 'empty target')}\n\n"
+        "seconds, from the seeds and with all modules instrumented. The peer is an atheris target that compares "
+        f"a length.\n{machine()}.\n\n{table(rates(rounds, seconds), 'ours', 'empty target')}\n\n"
         f"Edges reached in {runs:,} runs:\n\n{edges(runs)}\n"
     )
     print(text)

@@ -27,6 +27,8 @@ __all__ = ["InputFiles", "InputStorage"]
 # No input of 64 KiB, with 256 layers, needs a tenth of it.
 _MOST_READS = 100_000
 _MOST_BYTES = 1 << 28
+# Most reads are of headers and bitmaps; those are put together once.
+_HEAD = 8192
 
 
 class _Content:
@@ -36,6 +38,7 @@ class _Content:
         self.identity = Identity(0, number)
         self.length = 0
         self.records: list[tuple[int, bytes]] = []
+        self._head: bytes | None = None
 
     def add(self, offset: int, data: bytes) -> None:
         self.length = max(self.length, offset + len(data))
@@ -44,6 +47,14 @@ class _Content:
 
     def get(self, offset: int, length: int) -> bytes:
         """Bytes with zeros where there are none, beyond the end too."""
+        end = offset + length
+        if end <= _HEAD:
+            if self._head is None:
+                self._head = self._collect(0, _HEAD)
+            return self._head[offset:end]
+        return self._collect(offset, length)
+
+    def _collect(self, offset: int, length: int) -> bytes:
         end = offset + length
         found = [(at, data) for at, data in self.records if at < end and at + len(data) > offset]
         if len(found) == 1 and found[0][0] <= offset:
