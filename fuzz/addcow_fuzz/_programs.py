@@ -214,12 +214,20 @@ def _range(on: _Ground, record: Record) -> tuple[int, int]:
 
 # --- from bytes
 
+
+def _steps(record: Record, on: _Ground) -> int | None:
+    """Where a stream stops. A large disk is never copied whole, as that takes seconds."""
+    if on.size > _MIB:
+        return record.small % 8
+    return record.small if record.flags & Flag.STOPS else None
+
+
 _DECODERS: dict[type[Operation], Callable[[Record, _Ground], Operation]] = {
     Write: lambda r, on: Write(*_range(on, r), r.small, bool(r.flags & Flag.FUA)),
     Read: lambda r, on: Read(*_range(on, r)),
     Zeroes: lambda r, on: Zeroes(*_range(on, r), bool(r.flags & Flag.UNMAP), bool(r.flags & Flag.FUA)),
     Flush: lambda _, __: Flush(),
-    Stream: lambda r, _: Stream(r.small if r.flags & Flag.STOPS else None),
+    Stream: lambda r, on: Stream(_steps(r, on)),
     Reopen: lambda r, _: Reopen(bool(r.flags & Flag.WRITABLE), _WAYS[r.flags // Flag.WAYS % len(_WAYS)]),
     Kill: lambda _, __: Kill(),
     Resize: lambda r, on: Resize(_size(on, r.edge, r.number, r.flags)),
