@@ -126,8 +126,8 @@ def main() -> None:
     text = (
         f"# {TITLE}\n\n"
         f"Made by `make bench`: inputs a second on one processor, medians of {rounds} rounds of {seconds} "
-        "seconds, from the seeds and with all modules instrumented. The peer is an atheris target that compares "
-        f"a length.\n{machine()}.\n\n{table(rates(rounds, seconds), 'ours', 'empty target')}\n\n"
+        "seconds, from the seeds and with all modules instrumented. The peer is an atheris target that "
+        f"compares a length.\n{machine()}.\n\n{table(rates(rounds, seconds), 'ours', 'empty target')}\n\n"
         f"Edges reached in {runs:,} runs:\n\n{edges(runs)}\n"
     )
     print(text)
