@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from addcow_conformance.checker import CheckOptions, check_image
-from addcow_conformance.programs import Backing, BackingKind, Disk, Read, Violation, Write
+from addcow_conformance.programs import Backing, BackingKind, Disk, Read, Unsupported, Violation, Write
 from addcow_conformance.suite._case import Bench, Case
 from addcow_conformance.suite._made import create, put
 from addcow_conformance.suite._untouched import untouched
@@ -119,6 +119,8 @@ def _name(length: int, bench: Bench) -> None:
     refused = create(bench, path, image)
     fits = length <= _LONGEST[bench.revision]
     if fits and refused is not None:
+        if len(os.path.join(root, image)) >= os.pathconf(root, "PC_PATH_MAX"):
+            raise Unsupported("the path of the directory here leaves no room for the name in a path")
         raise Violation(_RULE, f"a name of {length} bytes is refused: {refused}")
     if not fits:
         if refused is None:
