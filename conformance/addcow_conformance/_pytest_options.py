@@ -28,4 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--target-operations", type=int, default=1, metavar="N", help="longest workloads of power loss")
     add("--target-choice", action="append", default=[], metavar="FLAG=accept|refuse", help="what it chooses")
     add("--target-skip", action="append", default=[], metavar="GLOB", help="cases to leave out")
+    add("--target-here", default="", metavar="DIR", help="where the target is looked for first, if a module")
+    add("--target-limit", type=float, default=0, metavar="S", help="seconds after which a worker is ended")
     add("--target-expect", default="", metavar="FILE", help="expectations, in TOML")

@@ -8,13 +8,15 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
+    from multiprocessing.connection import Connection
 
-__all__ = ["BrokenProcessPool", "pool"]
+__all__ = ["BrokenProcessPool", "apart", "pool"]
 
 _FAILED = 1
 _PR_SET_PDEATHSIG = 1
@@ -79,6 +81,43 @@ def pool(processes: int, *, finish: bool) -> Iterator[Executor]:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def apart(call: Callable[..., Any], *args: Any, seconds: float) -> Any:  # noqa: ANN401 - the call's own
+    """The result of a call in a process of its own, a fork that is gone when this returns.
+
+    Args:
+        call: what is called; its result can be pickled.
+        args: its arguments.
+        seconds: how long it may take.
+
+    Raises:
+        TimeoutError: it takes longer.
+        ChildProcessError: the process ends, and there is no result.
+    """
+    context = get_context("fork")
+    result, giver = context.Pipe(duplex=False)
+    process = context.Process(target=_give, args=(os.getpid(), giver, call, args), daemon=True)
+    with result:
+        with _undisturbed():
+            process.start()
+        giver.close()
+        try:
+            if not wait([result, process.sentinel], seconds):
+                raise TimeoutError(f"not done within {seconds:g} seconds")
+            if not result.poll():
+                raise ChildProcessError("it ends the process")
+            return result.recv()
+        except EOFError as error:
+            raise ChildProcessError("it ends the process") from error
+        finally:
+            process.kill()
+            process.join()
+
+
+def _give(parent: int, giver: Connection, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    _serve(parent)
+    giver.send(call(*args))
 
 
 def _serve(parent: int) -> None:

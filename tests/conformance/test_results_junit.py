@@ -62,7 +62,7 @@ def test_reasons_of_what_is_skipped() -> None:
 
 
 def test_known_failure_that_was_not_tried_says_why_it_was_not() -> None:
-    (case,) = suite(run_of(replace(UNSUPPORTED, known=KNOWN.known)))
+    case, _ = suite(run_of(replace(UNSUPPORTED, known=KNOWN.known)))
     assert case.result[0].message == UNSUPPORTED.detail
 
 

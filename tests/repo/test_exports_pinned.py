@@ -82,8 +82,8 @@ PINNED = {
         "load_vectors materialize vector_schema"
     ),
     "addcow_conformance.targets": (
-        "REFERENCE TIMEOUT Extent ExternalImage ExternalTarget Image Target abilities_of find_modules "
-        "is_external load_target"
+        "REFERENCE TIMEOUT Extent ExternalImage ExternalTarget Image Target abilities_of is_external "
+        "load_target"
     ),
     "addcow_fuzz": "",
     "addcow_fuzz.invariants": "Finding strict token_of",

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from addcow_conformance import results
+from addcow_conformance._orphans import no_orphans
 from addcow_conformance._signals import SIGNALS, Interrupted
 from addcow_conformance._terminal import Progress
-from addcow_conformance.commands._failure import DONE, FAILED, INTERNAL, Failure
+from addcow_conformance._workers import apart
+from addcow_conformance.commands._failure import DONE, FAILED, INTERNAL, UNAVAILABLE, Failure
 from addcow_conformance.commands._output import TOOL, emit, error_line, one_line
 from addcow_conformance.commands._run_options import FILES, run_options
-from addcow_conformance.commands._target import adapter_options, elsewhere, ended, loaded
+from addcow_conformance.commands._target import (
+    adapter_options,
+    check_name,
+    elsewhere,
+    ended,
+    is_module,
+    loaded,
+)
 from addcow_conformance.results import About, CaseResult, Outcome
 from addcow_conformance.results import expect as expectations
+from addcow_conformance.targets import TIMEOUT, abilities_of
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
@@ -26,10 +38,13 @@ if TYPE_CHECKING:
 
     from addcow_conformance.results import Expectation, Run
     from addcow_conformance.suite.gate import Request
+    from addcow_conformance.targets import Target
 
 __all__ = ["command"]
 
 _BAD_EXPECTATIONS = 65
+# Seconds that a module may take to load, and characters of what a target says of itself.
+_PATIENCE, _LONGEST = 60.0, 200
 # What GitHub sets in the steps of its jobs.
 _GITHUB, _SUMMARY = "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"
 
@@ -120,9 +135,17 @@ def _request(
         timeout=timeout,
         validate=validate,
         effort=Effort(examples, seconds, operations, seed),
+        here=_here() if is_module(target) else "",
         jobs=jobs or len(os.sched_getaffinity(0)),
         **rest,
     )
+
+
+def _here() -> str:
+    """Where modules are looked for first, as `python -m` does, unless Python is told not to."""
+    with suppress(FileNotFoundError):
+        return "" if sys.flags.safe_path else os.getcwd()
+    return ""
 
 
 def _run(request: Request, *, quiet: bool) -> Run:
@@ -134,9 +157,6 @@ def _run(request: Request, *, quiet: bool) -> Run:
     """
     from addcow_conformance.suite.gate import BrokenRun, gate  # noqa: PLC0415 - slow, and not for --help
 
-    target = loaded(request.target, timeout=request.timeout, validate=request.validate)
-    with ended(target):
-        about = _about(target, request.target)
     progress = Progress("trying the cases", enabled=not quiet)
 
     def tell(done: int, total: int) -> None:
@@ -144,9 +164,9 @@ def _run(request: Request, *, quiet: bool) -> Run:
         progress(done, total)
 
     try:
-        with elsewhere():
-            return gate(request, about, tell)
-    except (Interrupted, UsageError):
+        with no_orphans(), elsewhere():
+            return gate(request, _introduced(request), tell)
+    except (Interrupted, UsageError, Failure):
         raise
     except ImportError as error:
         raise UsageError(f"run needs {error.name}: install add-cow-toolkit[suite]") from error
@@ -160,15 +180,54 @@ def _run(request: Request, *, quiet: bool) -> Run:
         progress.close()
 
 
-def _about(target: object, given: str) -> About:
+def _introduced(request: Request) -> About:
+    """What the target says of itself; a module says so to another process, as it may do anything to its own.
+
+    Raises:
+        UsageError: it is no name of a target.
+        Failure: it cannot be loaded.
+    """
+    check_name(request.target)
+    if not is_module(request.target):
+        return _met(request.target, request.timeout, validate=request.validate)
+    try:
+        said = apart(_told_by_module, request.target, seconds=_PATIENCE)
+    except (TimeoutError, ChildProcessError) as error:
+        raise Failure(f"target {one_line(request.target)!r}: {error}", UNAVAILABLE) from error
+    if isinstance(said, About):
+        return said
+    raise Failure(said, UNAVAILABLE)
+
+
+def _told_by_module(name: str) -> About | str:
+    """What a module says of itself, or why it does not."""
+    with suppress(OSError):
+        os.dup2(sys.__stderr__.fileno() if sys.__stderr__ else os.open(os.devnull, os.O_WRONLY), 1)
+    try:
+        return _met(name, TIMEOUT, validate=False)
+    except Failure as error:
+        return error.format_message()
+    except BaseException as error:  # noqa: BLE001 - somebody's code
+        return f"target {one_line(name)!r}: {error_line(error)}"
+
+
+def _met(name: str, timeout: float, *, validate: bool) -> About:
+    target = loaded(name, timeout=timeout, validate=validate)
+    with ended(target):
+        return _about(target, name)
+
+
+def _about(target: Target, given: str) -> About:
+    """What a target says of itself, in texts of bounded length, and what it can do."""
     said = getattr(target, "about", None)
+    capabilities = tuple(sorted(abilities_of(target)))
     if said is None:
-        return About(one_line(given))
-    name, version, language, homepage, issues = map(
-        one_line, (said.name, said.version, said.language, said.homepage, said.issues)
+        return About(one_line(given), capabilities=capabilities)
+    name, version, language, homepage, issues = (
+        one_line(str(text)[:_LONGEST])
+        for text in (said.name, said.version, said.language, said.homepage, said.issues)
     )
-    revisions, capabilities = tuple(map(str, said.revisions)), tuple(said.capabilities)
-    return About(name, version, language, homepage, issues, revisions, capabilities)
+    return About(name, version, language, homepage, issues, tuple(map(str, said.revisions)), capabilities)
 
 
 # --- what is expected

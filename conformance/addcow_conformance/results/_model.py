@@ -28,6 +28,8 @@ class Outcome(StrEnum):
 
 # Outcomes that are a deviation where nothing else is expected.
 BAD = frozenset({Outcome.FAIL, Outcome.CRASH, Outcome.TIMEOUT, Outcome.ERROR})
+# Outcomes that say nothing of the target.
+_NOT_TRIED = frozenset({Outcome.SKIP, Outcome.UNSUPPORTED})
 
 
 class About(NamedTuple):
@@ -127,7 +129,7 @@ class CaseResult:
     @property
     def deviates(self) -> bool:
         """Whether it is not as expected; a known failure that passes is not, either."""
-        if self.outcome in {Outcome.SKIP, Outcome.UNSUPPORTED}:
+        if self.outcome in _NOT_TRIED:
             return False
         return self.outcome is not self.known.outcome if self.known else self.outcome in BAD
 
@@ -171,6 +173,11 @@ class Run:
         return tuple(result for result in self.results if result.deviates)
 
     @property
+    def tried(self) -> int:
+        """How many cases were neither left out, nor about what the target says that it has not."""
+        return sum(result.outcome not in _NOT_TRIED for result in self.results)
+
+    @property
     def as_expected(self) -> bool:
-        """Whether the run is green."""
-        return not self.deviations and not self.unmatched
+        """Whether the run is green; one that has tried nothing is not, as it says nothing."""
+        return self.tried > 0 and not self.deviations and not self.unmatched

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from addcow_spec.rules import Rule
 
 __all__ = [
+    "NOTHING",
     "TOOL",
     "contrast",
     "described",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 TOOL = "addcow-conformance"
+# Of a run that says nothing of the target.
+NOTHING = "nothing was tried"
 
 
 def rule_id(result: CaseResult) -> str:
@@ -94,6 +97,8 @@ def summary(run: Run) -> str:
     """Cases by outcome, and what is not as expected, in a line."""
     outcomes = ", ".join(f"{run.counts[outcome]:,} {outcome}" for outcome in Outcome if run.counts[outcome])
     parts = [counted(len(run.results), "case") + (f": {outcomes}" if outcomes else "")]
+    if not run.tried:
+        parts.append(NOTHING)
     if run.deviations:
         parts.append(f"{len(run.deviations):,} not as expected")
     if run.unmatched:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from addcow_conformance.report._common import one_line
-from addcow_conformance.results._words import TOOL, contrast, described, entry, summary
+from addcow_conformance.results._words import NOTHING, TOOL, contrast, described, entry, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,8 @@ def render(run: Run) -> Iterator[str]:
         for result in run.deviations
     ]
     told += [_command(f"no such case: {one_line(known.case)}", entry(known)) for known in run.unmatched]
+    if not run.tried:
+        told.append(_command(NOTHING, "no case says anything of the target"))
     yield from told[:_MOST]
     hidden = len(told) - _MOST
     more = f"; {hidden:,} more not annotated" if hidden > 0 else ""

@@ -14,6 +14,7 @@ from addcow_conformance.report._common import one_line
 from addcow_conformance.results._bytes import byte_text
 from addcow_conformance.results._model import BAD, Outcome
 from addcow_conformance.results._words import (
+    NOTHING,
     TOOL,
     contrast,
     described,
@@ -44,6 +45,8 @@ def render(run: Run) -> Iterator[str]:
     for key, value in (*run_facts(run), *run.choices.items()):
         suite.add_property(one_line(key), one_line(value))
     suite.add_testcases([*map(_case, run.results), *map(_unmatched, run.unmatched)])
+    if not run.tried:
+        suite.add_testcase(_nothing())
     suite.timestamp = one_line(run.started)
     document = JUnitXml(TOOL)
     document.append(suite)
@@ -104,4 +107,11 @@ def _text(result: CaseResult) -> str:
 def _unmatched(known: Expectation) -> TestCase:
     case = TestCase(one_line(known.case), classname=_UNMATCHED)
     case.result = [Failure(f"no case of this run is meant by it: {entry(known)}", "unmatched")]
+    return case
+
+
+def _nothing() -> TestCase:
+    """Who reads no exit status must see it, too."""
+    case = TestCase(NOTHING, classname=TOOL)
+    case.result = [Failure("no case says anything of the target", NOTHING)]
     return case

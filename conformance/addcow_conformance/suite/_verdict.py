@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.programs import Endless, Unsupported, Violation, dump_program
 from addcow_conformance.results import CaseResult, Difference, Outcome
 from addcow_conformance.suite._script import Script
+from addcow_conformance.targets import abilities_of
 from addcow_spec.errors import AdapterError, AddCowError, Crashed, TimedOut
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from addcow_conformance.suite._case import Bench, Case
+    from addcow_conformance.targets import Target
 
-__all__ = ["try_case"]
+__all__ = ["facts_of", "try_case"]
 
-# What a target that gave no answer has done: the first kind that fits.
-_KINDS = ((Crashed, Outcome.CRASH), (TimedOut, Outcome.TIMEOUT), (AdapterError, Outcome.ERROR))
+# Characters of what is said of a case; a target may say as much as it likes.
+_MOST = 2000
+# Who runs such a process hears of an interrupt, and ends it: what is raised in it is the target's.
+_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+# The exit status of a copy of this process that nobody waits for.
+_COPY = 70
+# What it comes to that a case ends in an exception: the first kind that fits. An exception is a fault of the
+# suite or of the target; what is none would end the process.
+_KINDS = (
+    (Unsupported, Outcome.UNSUPPORTED),
+    (Crashed, Outcome.CRASH),
+    (TimedOut, Outcome.TIMEOUT),
+    (AdapterError, Outcome.ERROR),
+    (Endless, Outcome.TIMEOUT),
+    (AddCowError, Outcome.FAIL),
+    (Exception, Outcome.ERROR),
+    (BaseException, Outcome.CRASH),
+)
+
+
+class _Found(NamedTuple):
+    """What became of a case; see `CaseResult`."""
+
+    outcome: Outcome
+    detail: str = ""
+    broken: str = ""
+    difference: Difference | None = None
+    said: tuple[str, ...] = ()
 
 
 def try_case(case: Case, bench: Bench) -> CaseResult:
@@ -30,43 +59,57 @@ def try_case(case: Case, bench: Bench) -> CaseResult:
 
     Returns:
         What became of it; whatever a target does is one of the outcomes.
+
+    Raises:
+        KeyboardInterrupt: somebody wants no more.
     """
-    start = time.monotonic()
+    start, process = time.monotonic(), os.getpid()
     script = Script(bench)
-    outcome, broken, detail = Outcome.PASS, "", ""
-    said: tuple[str, ...] = ()
-    difference: Difference | None = None
+    found = _Found(Outcome.PASS)
     try:
         _try(case, bench)
-    except Unsupported as error:
-        outcome, detail = Outcome.UNSUPPORTED, str(error)
-    except Violation as error:
-        outcome, broken, detail = Outcome.FAIL, error.rule, error.detail
-        difference = Difference(*error.difference) if error.difference else None
-    except AdapterError as error:
-        outcome = next(outcome for kind, outcome in _KINDS if isinstance(error, kind))
-        detail, said = f"{type(error).__name__}: {error}", error.said
-    except Endless as error:
-        outcome, detail = Outcome.TIMEOUT, str(error)
-    except AddCowError as error:
-        outcome, broken, detail = Outcome.FAIL, case.rule, f"{type(error).__name__}: {error}"
-    except SystemExit as error:
-        outcome, detail = Outcome.CRASH, f"the target ends the process: {error}"
-    except Exception as error:  # noqa: BLE001 - a fault of the suite is an outcome, too
-        outcome, detail = Outcome.ERROR, f"{type(error).__name__}: {error}"
-    bad = outcome not in {Outcome.PASS, Outcome.UNSUPPORTED}
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not _A_WORKER:
+            raise
+        found = _judged(case, error)
+    finally:
+        if os.getpid() != process:  # the target has forked, and the copy comes here too
+            os._exit(_COPY)
+    bad = found.outcome not in {Outcome.PASS, Outcome.UNSUPPORTED}
     return CaseResult(
         case=case.id,
         title=case.title,
-        outcome=outcome,
+        outcome=found.outcome,
         seconds=time.monotonic() - start,
-        broken=broken,
-        detail=_line(detail),
-        difference=difference,
-        said=said,
+        broken=found.broken,
+        detail=_line(found.detail),
+        difference=found.difference,
+        said=found.said,
         script=script.text(case) if bad else "",
         program=json.loads(dump_program(bench.program)) if bad and bench.program else None,
     )
+
+
+def _judged(case: Case, error: BaseException) -> _Found:
+    """What it comes to that a case ends in an exception."""
+    if isinstance(error, Violation):
+        outcome = Outcome.TIMEOUT if isinstance(error.__cause__, Endless) else Outcome.FAIL
+        difference = Difference(*error.difference) if error.difference else None
+        return _Found(outcome, error.detail, error.rule, difference)
+    outcome = next(outcome for kind, outcome in _KINDS if isinstance(error, kind))
+    return _Found(
+        outcome,
+        _text(error) if outcome is Outcome.UNSUPPORTED else f"{type(error).__name__}: {_text(error)}",
+        case.rule if outcome is Outcome.FAIL else "",
+        said=error.said if isinstance(error, AdapterError) else (),
+    )
+
+
+def facts_of(target: Target) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What decides which cases are tried, and must stay: its revisions, if it says any, and abilities."""
+    about = getattr(target, "about", None)
+    revisions = () if about is None else map(str, about.revisions)
+    return tuple(revisions), tuple(sorted(abilities_of(target)))
 
 
 def _try(case: Case, bench: Bench) -> None:
@@ -76,6 +119,16 @@ def _try(case: Case, bench: Bench) -> None:
     case.check(bench)
 
 
+def _text(error: BaseException) -> str:
+    """What an error says; it may be of somebody's class, which does not even say that."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whatever it is, the error is what is told
+        return ""
+
+
 def _line(text: str) -> str:
-    """The text in a line, without what a terminal would obey."""
+    """The text in a line of bounded length, without what a terminal would obey."""
+    if len(text) > _MOST:
+        text = f"{text[:_MOST]}... and {len(text) - _MOST:,} characters more"
     return "".join(c if c.isprintable() else printable(c.encode("utf-8", "surrogatepass")) for c in text)

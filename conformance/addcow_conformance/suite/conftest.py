@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
-from contextlib import nullcontext
+import sys
+from contextlib import ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from addcow_conformance.programs import Patience
 from addcow_conformance.results import CaseResult
 from addcow_conformance.suite._all import all_cases
 from addcow_conformance.suite._case import Bench, Case, Effort
-from addcow_conformance.targets import load_target
+from addcow_conformance.suite._verdict import facts_of
+from addcow_conformance.targets import is_external, load_target
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
 
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 
 _RESULT = pytest.StashKey[CaseResult]()
 _OBSERVED = pytest.StashKey[dict[str, str]]()
+_SAID = pytest.StashKey[tuple[object, ...]]()
+# Seconds that a target may take to end.
+_END = 60.0
 
 
 def _chosen(config: pytest.Config) -> list[Case]:
@@ -51,6 +58,9 @@ def load(pytestconfig: pytest.Config) -> Callable[[tuple[str, ...]], Target]:
     if not name:
         pytest.exit("the suite needs a target: --target TARGET", pytest.ExitCode.USAGE_ERROR)
 
+    if here := option("--target-here"):  # only now, as the suite's own are all loaded
+        sys.path.insert(0, here)
+
     def make(under: tuple[str, ...]) -> Target:
         return load_target(
             name,
@@ -63,11 +73,29 @@ def load(pytestconfig: pytest.Config) -> Callable[[tuple[str, ...]], Target]:
 
 
 @pytest.fixture(scope="session")
-def target(load: Callable[[tuple[str, ...]], Target]) -> Iterator[Target]:
+def target(load: Callable[[tuple[str, ...]], Target], pytestconfig: pytest.Config) -> Iterator[Target]:
     """The target."""
-    found: Any = load(())
-    with found if hasattr(found, "__exit__") else nullcontext():
+    with Patience():
+        found: Any = load(())
+    with ExitStack() as stack:
+        stack.enter_context(found if hasattr(found, "__exit__") else nullcontext())
         yield found
+        with _limited(_END if pytestconfig.getoption("--target-limit") else 0):
+            stack.close()
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """End this process if the body takes longer: what hangs in native code hears of no alarm."""
+    if not seconds:
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture
@@ -86,7 +114,10 @@ def bench(
         option("--target-operations"),
         option("--target-seed"),
     )
-    with TemporaryDirectory(prefix="addcow-", ignore_cleanup_errors=True) as directory:
+    with (
+        TemporaryDirectory(prefix="addcow-", ignore_cleanup_errors=True) as directory,
+        _limited(option("--target-limit") if not is_external(target) else 0),
+    ):
         found = Bench(
             option("--target"),
             target,
@@ -101,13 +132,20 @@ def bench(
         request.node.stash[_OBSERVED] = found.observed
 
 
+@pytest.fixture(scope="session")
+def said(target: Target) -> tuple[object, ...]:
+    """What the target says of itself before anything else is asked for."""
+    return facts_of(target)
+
+
 @pytest.fixture
-def keep(request: pytest.FixtureRequest) -> Callable[[CaseResult, Bench], None]:
+def keep(request: pytest.FixtureRequest, said: tuple[object, ...]) -> Callable[[CaseResult, Bench], None]:
     """Keeps what became of the case, for whoever runs pytest."""
 
     def keeping(result: CaseResult, bench: Bench) -> None:
         request.node.stash[_RESULT] = result
         request.node.stash[_OBSERVED] = bench.observed
+        request.node.stash[_SAID] = (said, facts_of(bench.target))
         request.node.user_properties.extend((("rule", result.rule), ("broken", result.broken)))
 
     return keeping
@@ -118,6 +156,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Put the result where it survives the way from one process to another."""
     report = yield
     if report.when == "call" and _RESULT in item.stash:
-        kept = item.stash[_RESULT], item.stash[_OBSERVED]
+        kept = item.stash[_RESULT], item.stash[_OBSERVED], item.stash[_SAID]
         report.addcow = pickle.dumps(kept)  # type: ignore[attr-defined]
     return report

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import re
+import shlex
 import sys
 import tempfile
 import time
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from addcow_conformance._orphans import reap
 from addcow_conformance.results import About, CaseResult, Outcome, Run
 from addcow_conformance.suite._all import all_cases
 from addcow_conformance.suite._case import Effort
@@ -33,15 +37,22 @@ __all__ = ["BrokenRun", "NoCase", "Request", "chosen", "gate"]
 
 _SUITE = "addcow_conformance.suite"
 _HERE = os.path.dirname(os.path.abspath(__file__))
-# What pytest would take from the user's surroundings, and is no concern of the suite's.
+# What pytest would take from the user's surroundings, and is no concern of the suite's, or is set below.
 _VARIABLES = (
     "PYTEST_ADDOPTS",
     "PYTEST_PLUGINS",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
     "PYTEST_XDIST_AUTO_NUM_WORKERS",
+    "TMPDIR",
 )
+# Which finds nothing in the working directory: a file there that has the name of a module is none of ours.
+_WORKER = f"popen//python={shlex.quote(sys.executable)} -P"
 # As many as there are cases: a target that is a module takes the process with it when it crashes.
 _RESTARTS = "--max-worker-restart=1000000"
+# Seconds that a case of a module may take before its process is ended, whatever it does: those of the models
+# many times over, and more where workloads have more operations.
+_LIMIT, _MODELS, _OPERATION = 900.0, 10.0, 30.0
+_CHANGED = "the target says of itself what it has not said before"
 _ID = re.compile(r"\[(ACW-[^\]]+)\]$")
 
 
@@ -68,6 +79,7 @@ class Request(NamedTuple):
         skip: globs of cases to leave out.
         first_only: whether to stop at the first case that is not passed.
         jobs: processes, 1 or more.
+        here: the directory where a module is looked for first, empty for none.
     """
 
     target: str
@@ -81,6 +93,13 @@ class Request(NamedTuple):
     skip: tuple[str, ...] = ()
     first_only: bool = False
     jobs: int = 1
+    here: str = ""
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which a case is one that does not end."""
+        effort = self.effort
+        return (_LIMIT + _MODELS * effort.seconds) * _OPERATION ** max(effort.operations - 1, 0)
 
     def options(self) -> list[str]:
         """The same, as options of pytest."""
@@ -94,6 +113,8 @@ class Request(NamedTuple):
             f"--target-examples={self.effort.examples}",
             f"--target-seconds={self.effort.seconds}",
             f"--target-operations={self.effort.operations}",
+            f"--target-limit={self.limit}",
+            *([f"--target-here={self.here}"] if self.here else []),
             *(f"--target-choice={choice}" for choice in self.choices),
             *(f"--target-skip={glob}" for glob in self.skip),
             *([f"-k={self.keyword}"] if self.keyword else []),
@@ -109,7 +130,10 @@ def chosen(request: Request) -> tuple[Case, ...]:
 class _Collector:
     """Hears of each case, in whatever process it is tried."""
 
-    def __init__(self, progress: Callable[[int, int], None]) -> None:
+    def __init__(self, progress: Callable[[int, int], None], about: About, limit: float) -> None:
+        self._said: set[object] = {(about.revisions, tuple(sorted(about.capabilities)))}
+        self._limit = limit
+        self._starts: dict[str, float] = {}
         self.begun: list[str] = []
         self.results: dict[str, CaseResult] = {}
         self.observed: dict[str, str] = {}
@@ -120,24 +144,37 @@ class _Collector:
         """Hear which cases are to be tried: those that the keyword names."""
         self.begun = [named[1] for each in ids if (named := _ID.search(each))]
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Know since when a case is tried."""
+        self._starts[nodeid] = time.monotonic()
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the result of a case; one that has none took its process with it, or was never begun."""
         kept: bytes | None = getattr(report, "addcow", None)
         if kept is not None:
-            result, observed = pickle.loads(kept)  # noqa: S301 - of our own processes
+            result, observed, said = pickle.loads(kept)  # noqa: S301 - of our own processes
             self.observed.update(observed)
+            if self._said.union(said) != self._said:  # what it has not said is never asked for
+                result = replace(result, outcome=Outcome.ERROR, detail=_CHANGED)
         elif report.failed and (named := _ID.search(report.nodeid)):
-            crashed = report.when not in {"setup", "teardown"}
             result = CaseResult(
                 named[1],
                 self.titles.get(named[1], ""),
-                Outcome.CRASH if crashed else Outcome.ERROR,
+                self._outcome(report),
                 detail=" ".join(report.longreprtext.split())[-400:],
             )
         else:
             return
+        reap()
         self.results.setdefault(result.case, result)
         self._progress(len(self.results), len(self.begun))
+
+    def _outcome(self, report: pytest.TestReport) -> Outcome:
+        """What it comes to that a case has no result."""
+        if report.when in {"setup", "teardown"}:
+            return Outcome.ERROR
+        late = time.monotonic() - self._starts.get(report.nodeid, math.inf) >= self._limit
+        return Outcome.TIMEOUT if late else Outcome.CRASH
 
 
 def gate(request: Request, about: About, progress: Callable[[int, int], None]) -> Run:
@@ -158,12 +195,11 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
 
     cases = chosen(request)
     skipped = [case for case in cases if any(fnmatchcase(case.id, glob) for glob in request.skip)]
-    collector = _Collector(progress)
+    collector = _Collector(progress, about, request.limit)
     started, start, said = datetime.now(UTC), time.monotonic(), io.StringIO()
+    workers = (f"--tx={request.jobs}*{_WORKER}", "--dist=load", _RESTARTS)
     with _apart() as arguments, redirect_stdout(said):
-        status = pytest.main(
-            [*arguments, f"-n={request.jobs}", _RESTARTS, *request.options(), _HERE], plugins=[collector]
-        )
+        status = pytest.main([*arguments, *workers, *request.options(), _HERE], plugins=[collector])
     nothing = status is pytest.ExitCode.NO_TESTS_COLLECTED
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and not (
         nothing or (request.first_only and collector.results)
@@ -195,11 +231,14 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
 @contextmanager
 def _apart() -> Iterator[list[str]]:
     """Options that keep pytest to itself: no configuration, plugins or variables of the user's."""
-    before = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
+    before = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     modules = set(sys.modules)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:
-        with tempfile.TemporaryDirectory(prefix="addcow-pytest-") as directory:
+        with tempfile.TemporaryDirectory(prefix="addcow-run-", ignore_cleanup_errors=True) as directory:
+            for name in before:
+                del os.environ[name]
+            # Where a process ends, whatever it is that ends it, its files go with all others.
+            os.environ.update(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", TMPDIR=directory)
             ini = os.path.join(directory, "pytest.ini")
             with open(ini, "x", encoding="utf-8") as file:
                 file.write("[pytest]\n")
@@ -207,6 +246,8 @@ def _apart() -> Iterator[list[str]]:
             yield [
                 "-c",
                 ini,
+                "--basetemp",
+                os.path.join(directory, "pytest"),
                 "--rootdir",
                 directory,
                 "--confcutdir",
@@ -217,7 +258,8 @@ def _apart() -> Iterator[list[str]]:
                 *(f"-p{name}" for name in plugins),
             ]
     finally:
-        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        for name in _VARIABLES:
+            os.environ.pop(name, None)
         os.environ.update(before)
         for name in set(sys.modules) - modules:
             if name.startswith(f"{_SUITE}.") and name.rpartition(".")[2] in {"conftest", "test_cases"}:
