@@ -197,6 +197,16 @@ def test_images_that_must_be_refused_are_told():
     assert (result.outcome, result.broken) == (Outcome.FAIL, "ACW-HDR-001")
 
 
+def test_a_rule_that_a_profile_has_not_is_nobodys_fault():
+    written = Profile.AS_WRITTEN
+    assert tried(raising(Violation("ACW-DYN-005", "so")), profile=written).outcome is Outcome.SKIP
+    assert tried(raising(Violation("ACW-DYN-001", "so")), profile=written).outcome is Outcome.FAIL
+    assert run("ACW-DYN-005/v10/fua-then-kill", profile=written).outcome is Outcome.SKIP
+    assert run("ACW-DYN-001/v10/qcow2-below", profile=written).outcome is Outcome.PASS
+    # What only the reviewed profile forbids is to be opened.
+    assert run("ACW-NAM-002/v10/v10-backing-4095", profile=written).outcome is Outcome.PASS
+
+
 # --- choices
 
 

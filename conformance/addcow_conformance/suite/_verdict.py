@@ -8,15 +8,17 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.programs import Endless, Unsupported, Violation, dump_program
-from addcow_conformance.results import CaseResult, Difference, Outcome
+from addcow_conformance.results import BAD, CaseResult, Difference, Outcome
 from addcow_conformance.suite._script import Script
 from addcow_conformance.targets import abilities_of
 from addcow_spec.errors import AdapterError, AddCowError, Crashed, TimedOut
+from addcow_spec.rules import Level, catalogue
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from addcow_conformance.suite._case import Bench, Case
     from addcow_conformance.targets import Target
+    from addcow_spec.rules import Profile
 
 __all__ = ["facts_of", "try_case"]
 
@@ -63,6 +65,8 @@ def try_case(case: Case, bench: Bench) -> CaseResult:
     Raises:
         KeyboardInterrupt: somebody wants no more.
     """
+    if case.vector is None and not _counts(case.rule, bench.profile):
+        return CaseResult(case.id, case.title, Outcome.SKIP, detail=f"{bench.profile} has no such rule")
     start, process = time.monotonic(), os.getpid()
     script = Script(bench)
     found = _Found(Outcome.PASS)
@@ -71,11 +75,11 @@ def try_case(case: Case, bench: Bench) -> CaseResult:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and not _A_WORKER:
             raise
-        found = _judged(case, error)
+        found = _judged(case, bench.profile, error)
     finally:
         if os.getpid() != process:  # the target has forked, and the copy comes here too
             os._exit(_COPY)
-    bad = found.outcome not in {Outcome.PASS, Outcome.UNSUPPORTED}
+    bad = found.outcome in BAD
     return CaseResult(
         case=case.id,
         title=case.title,
@@ -90,8 +94,16 @@ def try_case(case: Case, bench: Bench) -> CaseResult:
     )
 
 
-def _judged(case: Case, error: BaseException) -> _Found:
+def _counts(rule: str, profile: Profile) -> bool:
+    """Whether a profile has a rule; a target may name others, which are none of ours."""
+    stated = catalogue().get(rule)
+    return stated is None or stated.level[profile] is not Level.ABSENT
+
+
+def _judged(case: Case, profile: Profile, error: BaseException) -> _Found:
     """What it comes to that a case ends in an exception."""
+    if isinstance(error, Violation) and not _counts(error.rule, profile):
+        return _Found(Outcome.SKIP, f"{profile} has no {error.rule}: {error.detail}")
     if isinstance(error, Violation):
         outcome = Outcome.TIMEOUT if isinstance(error.__cause__, Endless) else Outcome.FAIL
         difference = Difference(*error.difference) if error.difference else None
