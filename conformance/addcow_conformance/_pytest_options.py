@@ -30,4 +30,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--target-skip", action="append", default=[], metavar="GLOB", help="cases to leave out")
     add("--target-here", default="", metavar="DIR", help="where the target is looked for first, if a module")
     add("--target-limit", type=float, default=0, metavar="S", help="seconds after which a worker is ended")
-    add("--target-expect", default="", metavar="FILE", help="expectations, in TOML")

@@ -82,7 +82,7 @@ def test_the_run_goes_on_after_a_crash():
         (["nonsense"], 64),
         (["python:no.such.module"], 69),
         (["stdio:./no-such-program"], 69),
-        ([ENGINE, "-k", "("], 70),
+        ([ENGINE, "-k", "("], 64),
         ([ENGINE, "--choice", "nothing=accept"], 64),
         ([ENGINE, "--choice", "names-overlap=maybe"], 64),
         ([ENGINE, "--update-expect"], 64),

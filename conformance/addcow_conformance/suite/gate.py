@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -27,7 +27,7 @@ from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pytest
 
@@ -186,8 +186,8 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
         progress: told how many cases are done, and how many there are.
 
     Raises:
-        BrokenRun: pytest could not run it, or the keyword is no expression.
-        NoCase: the keyword names no case.
+        BrokenRun: pytest could not run it.
+        NoCase: the keyword names no case, or is no expression.
         ImportError: pytest or pytest-xdist is not installed.
     """
     import pytest  # noqa: PLC0415 - an extra
@@ -199,6 +199,7 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
     started, start, said = datetime.now(UTC), time.monotonic(), io.StringIO()
     workers = (f"--tx={request.jobs}*{_WORKER}", "--dist=load", _RESTARTS)
     with _apart() as arguments, redirect_stdout(said):
+        _check_keyword(request.keyword, arguments)
         status = pytest.main([*arguments, *workers, *request.options(), _HERE], plugins=[collector])
     nothing = status is pytest.ExitCode.NO_TESTS_COLLECTED
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and not (
@@ -226,6 +227,21 @@ def gate(request: Request, about: About, progress: Callable[[int, int], None]) -
         results=tuple(sorted(results.values(), key=lambda result: order.get(result.case, -1))),
         choices=dict(sorted(collector.observed.items())),
     )
+
+
+def _check_keyword(keyword: str, arguments: Sequence[str]) -> None:
+    """Check a keyword here, as workers that find it wrong are taken for crashed ones.
+
+    Raises:
+        NoCase: it is no expression.
+    """
+    import pytest  # noqa: PLC0415 - an extra
+
+    nowhere = arguments[arguments.index("--rootdir") + 1]
+    with redirect_stderr(io.StringIO()):
+        status = pytest.main([*arguments, f"-k={keyword}", "--collect-only", nowhere])
+    if status is pytest.ExitCode.USAGE_ERROR:
+        raise NoCase(f"-k {keyword!a} is no expression: words joined by and, or, not are wanted")
 
 
 @contextmanager
