@@ -107,7 +107,7 @@ def test_right_one_agrees_with_the_label(vector):
         assert word in refusals | ({"ACW-ENV-002"} if has_qcow2(vector) else set())
 
 
-@pytest.mark.parametrize("about", PROGRAMS.keys() | POWER_LOSSES.keys())
+@pytest.mark.parametrize("about", sorted(PROGRAMS.keys() | POWER_LOSSES.keys()))
 def test_right_one_breaks_no_rule(about):
     tried = [probe for probe in probes()[about] if not probe.name.startswith("vector ")]
     assert {right(probe) for probe in tried} == {""}
