@@ -21,6 +21,7 @@ from addcow_conformance.adapters._qemu_options import Options, parse_options
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.adapters.stdio import About
 from addcow_spec.errors import InvalidImage, UsageError
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -180,8 +181,7 @@ class QemuTarget:
         if not os.path.getsize(path):
             os.unlink(path)
         self._free()
-        # QEMU has to be told a size; the file is there, and it is the file's.
-        size = os.path.getsize(os.path.join(directory, image_file))
+        size = _size(directory, image_file)
         self._img.create(Place(name, directory, revision), size, image_file, backing_file, backing_format)
 
     def open_image(
@@ -239,6 +239,22 @@ class QemuTarget:
     def close(self) -> None:
         """End what runs, if an image was not closed."""
         self._free()
+
+
+def _size(directory: bytes, image_file: bytes) -> int:
+    """Bytes of the image file, as QEMU has to be told a size and must find it to be the file's.
+
+    Raises:
+        UsageError: there is no such file; qemu-img would make it.
+    """
+    # The name alone may be nearly as long as a path can be.
+    place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return os.stat(image_file, dir_fd=place).st_size
+    except OSError as error:
+        raise UsageError(f"image file {printable(image_file)}: {error.strerror}") from error
+    finally:
+        os.close(place)
 
 
 class _Opened(NamedTuple):
