@@ -126,11 +126,14 @@ def drop(stream: TextIO) -> None:
 def open_closed_streams() -> None:
     """Give standard output and error a place to go where the caller closed them.
 
-    Else the first file to be opened would take their number, and what is said would go into it.
+    Else the first file to be opened would take their number, and what is said would go into it; in processes
+    that are started, too.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 - open until the end
+            stream = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115 - open until the end
+            os.set_inheritable(stream.fileno(), True)  # noqa: FBT003 - Python's own
+            setattr(sys, name, stream)
 
 
 def _mode_of(path: bytes) -> int:

@@ -83,6 +83,13 @@ def test_a_process_that_dies_leaves_no_files(tmp_path):
     assert (status, os.listdir(tmp_path)) == (1, [])
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_stream_that_is_closed_does_not_matter(number):
+    command = f'exec "$0" -m addcow_conformance.cli_suite run python:addcow_ref -k {CASE} -j 1 {number}>&-'
+    result = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 # --- loading
 
 
