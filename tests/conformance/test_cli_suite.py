@@ -163,7 +163,7 @@ def test_shell_completion(shell):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("", ["plain,crash", "plain,replay", "plain,smoke"]),
+        ("", [f"plain,{name}" for name in COMMANDS]),
         ("crash --revision v", ["plain,v4", "plain,v6", "plain,v10"]),
         ("crash --target py", ["plain,python:addcow_ref"]),
         ("crash --output j", ["plain,json"]),

@@ -46,8 +46,8 @@ from addcow_spec.model import Revision
 from tests.conformance.command import suite
 from tests.repo.tree import ROOT
 
-ADDCOW_IMG = Path(sys.executable).with_name("addcow-img")
-OLD = f"{sys.executable} {ROOT / 'tests/conformance/old_qemu.py'}"
+ADDCOW_IMG = shlex.quote(str(Path(sys.executable).with_name("addcow-img")))
+OLD = shlex.join([sys.executable, str(ROOT / "tests/conformance/old_qemu.py")])
 SIZE = 200_192
 DISK = Disk(Revision.V10, SIZE, Backing(BackingKind.RAW, 100_000))
 PROGRAM = [
@@ -127,7 +127,9 @@ def test_what_is_seen_of_addcow_img(ours):
 
 
 def test_the_words_that_the_documents_have():
-    name = f'qemu:--qemu-img "{ADDCOW_IMG}" --qemu-io "{ADDCOW_IMG} io" --format add-cow'
+    name = "qemu:" + shlex.join(
+        ["--qemu-img", ADDCOW_IMG, "--qemu-io", f"{ADDCOW_IMG} io", "--format", "add-cow"]
+    )
     assert suite("smoke", name).status == 0
 
 

@@ -126,7 +126,9 @@ class Process:
                     left = until - time.monotonic()
                     if left <= 0:
                         raise TimeoutError from None
-                    select.select([], [self._input], [], left)
+                    poll = select.poll()  # which takes any descriptor, however many are open
+                    poll.register(self._input, select.POLLOUT)
+                    poll.poll(left * 1000)
                 except (OSError, ValueError):  # the pipe is broken, or closed
                     return False
         return True

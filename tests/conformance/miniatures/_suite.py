@@ -7,7 +7,7 @@ import tempfile
 from contextlib import contextmanager
 
 from addcow_conformance.programs import _patience
-from addcow_conformance.results import Outcome
+from addcow_conformance.results import BAD
 from addcow_conformance.suite._all import all_cases
 from addcow_conformance.suite._case import Bench, Effort
 from addcow_conformance.suite._verdict import try_case
@@ -50,7 +50,7 @@ def deviations(implementation):
     """What is not passed of the cases of its rule, and of all others but the costly ones: their results."""
     cases = (case for case in all_cases() if case.rule == implementation.rule or not is_costly(case))
     results = (attempt(implementation, case) for case in cases)
-    return [result for result in results if result.outcome not in {Outcome.PASS, Outcome.UNSUPPORTED}]
+    return [result for result in results if result.outcome in BAD]
 
 
 @contextmanager
