@@ -118,7 +118,7 @@ def runs(draw: st.DrawFn) -> Run:
     count = draw(st.integers(0, 5))
     result = st.builds(
         CaseResult,
-        case=st.sampled_from(("ACW-DYN-003/v10/", "ACW-SIZ-001/v6/", "ACW-XXX-999/v4/")),
+        case=st.sampled_from(("ACW-DYN-003/v10/", "ACW-SIZ-001/v6/", "ACW-ZZZ-999/v4/")),
         title=_TEXTS,
         outcome=_OUTCOMES,
         seconds=st.floats(0, 1000),

@@ -74,8 +74,8 @@ def test_result_tells_rule_case_and_detail() -> None:
 def test_rule_that_no_catalogue_has_is_that_of_the_case() -> None:
     (result,) = results(run_of(replace(FAILED, broken="<rule>")))
     assert result["ruleId"] == "ACW-DYN-003"
-    (unknown,) = results(run_of(replace(FAILED, case="ACW-XXX-999/v10/x", broken="")))
-    assert unknown["ruleId"] == "ACW-XXX-999"
+    (unknown,) = results(run_of(replace(FAILED, case="ACW-ZZZ-999/v10/x", broken="")))
+    assert unknown["ruleId"] == "ACW-ZZZ-999"
     assert "ruleIndex" not in unknown
 
 

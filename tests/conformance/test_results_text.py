@@ -74,7 +74,7 @@ def test_unmatched_expectations_and_counts_are_told() -> None:
 
 def test_rule_that_no_catalogue_has_is_that_of_the_case() -> None:
     assert STATED.title in text(run_of(replace(FAILED, broken="<rule>")), "human")
-    assert "ACW-XXX-999" in text(run_of(replace(FAILED, case="ACW-XXX-999/v10/x", broken="<rule>")), "human")
+    assert "ACW-ZZZ-999" in text(run_of(replace(FAILED, case="ACW-ZZZ-999/v10/x", broken="<rule>")), "human")
 
 
 def test_long_script_is_cut_where_people_read_it() -> None:
