@@ -18,6 +18,7 @@ __all__ = [
     "contrast",
     "counted",
     "extent",
+    "fit",
     "omitted",
     "one_line",
     "path_of",
@@ -36,6 +37,11 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else printable(c.encode("utf-8", "surrogatepass")) for c in text)
+
+
+def fit(value: object) -> object:
+    """``value`` as it goes to autoescaping; markup and numbers stay as they are."""
+    return one_line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def path_of(report: Report, finding: Finding) -> bytes:

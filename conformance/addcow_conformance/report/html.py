@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from addcow_conformance.checker import Verdict
 from addcow_conformance.report._bitmap_picture import BitmapPicture, bitmap_picture, percentage
 from addcow_conformance.report._chain_diagram import ChainDiagram, chain_diagram
-from addcow_conformance.report._common import TOOL, extent, omitted, one_line, path_of
+from addcow_conformance.report._common import TOOL, extent, fit, omitted, path_of
 from addcow_conformance.report._hexview import HexView, hex_view
 from addcow_spec import __version__
 from addcow_spec.geometry import SECTOR_SIZE
@@ -150,7 +150,7 @@ def _environment() -> Environment:
         loader=PackageLoader("addcow_conformance.report"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_fit,
+        finalize=fit,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -171,11 +171,6 @@ def _environment() -> Environment:
         "tool": f"{TOOL} {__version__}",
     }
     return environment
-
-
-def _fit(value: object) -> object:
-    """``value`` as it goes to autoescaping; markup and numbers stay as they are."""
-    return one_line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _byte_range(span: Span) -> str:

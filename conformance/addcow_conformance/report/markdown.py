@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from addcow_conformance.report._common import extent, omitted, one_line, path_of
+from addcow_conformance.report._common import extent, omitted, path_of
+from addcow_conformance.report._markdown import plain, row
 from addcow_spec.rules import Severity, rule
 from addcow_spec.text import printable, quantity
 
@@ -20,13 +20,10 @@ __all__ = ["render"]
 _IMAGES = ("image", "verdict", "revision", "virtual size", "set", "errors", "warnings", "notes")
 _FINDINGS = ("level", "rule", "file", "bytes", "expected", "found", "hint")
 
-# What starts markup, a link, a mention, an emoji or a formula, in the middle of a table's cell as elsewhere.
-_ACTIVE = re.compile(r"(?<=www)\.|[!\"#$&'*:;<>?@\[\\\]^_`{|}~]")
-
 
 def render(reports: Iterable[Report]) -> Iterator[str]:
     """A table of the images, row by row as they come; then, for each that has any, its findings."""
-    yield f"## addcow-check\n\n{_row(*_IMAGES)}{_row(*('---' for _ in _IMAGES))}"
+    yield f"## addcow-check\n\n{row(*_IMAGES)}{row(*('---' for _ in _IMAGES))}"
     details = []
     for report in reports:
         yield _image(report)
@@ -35,23 +32,14 @@ def render(reports: Iterable[Report]) -> Iterator[str]:
     yield from details
 
 
-def _text(text: str) -> str:
-    """Text that stands for itself: as entities, its characters have no part in any markup."""
-    return _ACTIVE.sub(lambda found: f"&#{ord(found[0])};", one_line(text))
-
-
 def _name(path: bytes) -> str:
-    return f"<code>{_text(printable(path))}</code>"
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |\n"
+    return f"<code>{plain(printable(path))}</code>"
 
 
 def _image(report: Report) -> str:
     size = report.files[0].virtual_size if report.files else None
     bitmap = report.bitmap
-    return _row(
+    return row(
         _name(report.filename),
         report.verdict,
         report.revision or "",
@@ -64,27 +52,27 @@ def _image(report: Report) -> str:
 def _details(report: Report) -> str:
     parts = [f"\n### {_name(report.filename)}\n"]
     if report.problem:
-        parts.append(f"\nThe check could not be completed: {_text(report.problem)}\n")
+        parts.append(f"\nThe check could not be completed: {plain(report.problem)}\n")
     if report.findings:
         rows = "".join(_finding(report, finding) for finding in report.findings)
-        parts.append(f"\n{_row(*_FINDINGS)}{_row(*('---' for _ in _FINDINGS))}{rows}")
+        parts.append(f"\n{row(*_FINDINGS)}{row(*('---' for _ in _FINDINGS))}{rows}")
     if omitted(report):
         parts.append(f"\nAnd {omitted(report):,} more.\n")
     if report.repairs:
         kept = f"made; the bytes replaced are in {_name(report.backup)}" if report.backup else "planned"
-        done = (f"- {r.rule}, bytes {extent(r.span)}: {_text(r.action)}\n" for r in report.repairs)
+        done = (f"- {r.rule}, bytes {extent(r.span)}: {plain(r.action)}\n" for r in report.repairs)
         parts.append(f"\nRepairs {kept}:\n\n{''.join(done)}")
     return "".join(parts)
 
 
 def _finding(report: Report, finding: Finding) -> str:
     stated = rule(finding.rule)
-    return _row(
+    return row(
         report.severity(finding),
-        f"{finding.rule}: {_text(stated.title)}",
+        f"{finding.rule}: {plain(stated.title)}",
         _name(path_of(report, finding)),
         extent(finding.span),
-        _text(finding.expected),
-        _text(finding.actual),
-        _text(stated.hint),
+        plain(finding.expected),
+        plain(finding.actual),
+        plain(stated.hint),
     )

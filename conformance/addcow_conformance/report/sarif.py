@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from addcow_conformance.report._common import TOOL, contrast, one_line, path_of
-from addcow_spec import __version__
-from addcow_spec.rules import Level, Profile, Rule, Severity, catalogue
+from addcow_conformance.report._sarif import document, driver, message
+from addcow_spec.rules import Severity, catalogue
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -19,14 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["render"]
 
-_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 # The library that most readers use holds a region in 32 bits, and drops a whole log for one beyond.
 _LARGEST = 2**31 - 1
 
 _FINGERPRINT = "addcowFinding/v1"
-
-# What has a meaning in a message: placeholders in braces, links in brackets (SARIF 2.1.0, 3.11.5, 3.11.6).
-_MESSAGE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]"})
 
 
 def render(reports: Iterable[Report]) -> Iterator[str]:
@@ -43,53 +38,12 @@ def render(reports: Iterable[Report]) -> Iterator[str]:
     if notifications:
         invocation["toolExecutionNotifications"] = notifications
     run = {
-        "tool": {"driver": _driver(rules)},
+        "tool": {"driver": driver(TOOL, "add-cow image checker", rules)},
         "invocations": [invocation],
         "artifacts": artifacts,
         "results": results,
     }
-    yield json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
-
-
-def _driver(rules: list[Rule]) -> dict[str, Any]:
-    version = __version__
-    return {
-        "name": TOOL,
-        "fullName": "add-cow image checker",
-        "version": version,
-        "semanticVersion": version,
-        "rules": [_rule(rule) for rule in rules],
-    }
-
-
-def _rule(rule: Rule) -> dict[str, Any]:
-    sources = [str(source) for source in rule.sources]
-    listed = "\n".join(f"- {source}" for source in sources)
-    return {
-        "id": rule.id,
-        "name": "".join(word.capitalize() for word in rule.title.split() if word.isalnum()),
-        "shortDescription": {"text": _sentence(rule.title)},
-        "fullDescription": {"text": rule.statement},
-        "help": {
-            "text": f"{rule.statement}\n\n{rule.hint}\n\nSources:\n{listed}",
-            "markdown": f"{rule.statement}\n\n**What to do:** {rule.hint}\n\n**Sources**\n\n{listed}",
-        },
-        "defaultConfiguration": _configuration(rule),
-        "properties": {
-            "stage": rule.stage,
-            "revisions": rule.revisions,
-            "levels": rule.level,
-            "sources": sources,
-            "chapter": rule.anchor,
-        },
-    }
-
-
-def _configuration(rule: Rule) -> dict[str, Any]:
-    """Level in the default profile; a rule of the other profile alone is there, and off."""
-    if rule.level[Profile.REVIEWED] is Level.ABSENT:
-        return {"enabled": False, "level": rule.severity(Profile.AS_WRITTEN)}
-    return {"level": rule.severity(Profile.REVIEWED)}
+    yield document(run)
 
 
 def _result(report: Report, finding: Finding, index: dict[str, int]) -> dict[str, Any]:
@@ -99,16 +53,10 @@ def _result(report: Report, finding: Finding, index: dict[str, int]) -> dict[str
         "ruleId": finding.rule,
         "ruleIndex": index[finding.rule],
         "level": report.severity(finding),
-        "message": {
-            "text": _sentence(f"{rule.title}: {details}" if details else rule.title).translate(_MESSAGE)
-        },
+        "message": message(f"{rule.title}: {details}" if details else rule.title),
         "locations": [_location(report, finding)],
         "partialFingerprints": {_FINGERPRINT: report.fingerprint(finding)},
     }
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _location(report: Report, finding: Finding) -> dict[str, Any]:
@@ -137,7 +85,7 @@ def _notification(report: Report) -> dict[str, Any]:
     text = f"The check of {printable(report.filename)} could not be completed: {one_line(report.problem)}"
     return {
         "level": Severity.ERROR,
-        "message": {"text": _sentence(text).translate(_MESSAGE)},
+        "message": message(text),
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(report.filename)}}}],
     }
 

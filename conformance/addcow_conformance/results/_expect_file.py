@@ -1,15 +1,13 @@
-"""Files of expectations: read from TOML, every value bounded before it is used, and written as TOML."""
+"""Files of expectations: read from TOML, and written as TOML."""
 
 from __future__ import annotations
 
 import os
-import tomllib
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.report._common import one_line
 from addcow_conformance.results._model import BAD, Expectation, Outcome
-from addcow_spec.errors import AddCowError
+from addcow_conformance.results._toml_file import BadExpectations, only, parsed, read_bounded, text_of
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
@@ -20,20 +18,11 @@ __all__ = ["CONDITIONS", "BadExpectations", "dump_expectations", "load_expectati
 # Names of conditions; what each is compared with is said by `expect.facts`.
 CONDITIONS = ("revision", "profile", "target", "implementation", "version", "language", "platform")
 
-_LARGEST_FILE = 1 << 20
-# The parser takes time by the square of a dotted key's length.
-_LONGEST_LINE = 2048
-# At most four bytes a character: what is written is short enough to be read again.
-_LONGEST_TEXT = 400
 _LONGEST_COMMENT = 200
 
 _EXPECTED = (Outcome.PASS, *(outcome for outcome in Outcome if outcome in BAD))
 _NEEDED = ("case", "outcome", "reason")
 _KNOWN = (*_NEEDED, "issue", "when")
-
-
-class BadExpectations(AddCowError):
-    """A file of expectations cannot be read, or says what makes no sense; the text is one line."""
 
 
 def load_expectations(path: str | bytes) -> tuple[Expectation, ...]:
@@ -47,7 +36,7 @@ def load_expectations(path: str | bytes) -> tuple[Expectation, ...]:
         BadExpectations: there is no such file, or it is not one of expectations.
     """
     try:
-        return _entries(_parsed(_read(path)))
+        return _entries(parsed(read_bounded(path)))
     except OSError as error:
         problem = os.strerror(error.errno or 0)
     except BadExpectations as error:
@@ -55,32 +44,8 @@ def load_expectations(path: str | bytes) -> tuple[Expectation, ...]:
     raise BadExpectations(f"{printable(os.fsencode(path))}: {problem}")
 
 
-def _read(path: str | bytes) -> bytes:
-    """The bytes of a regular file; nothing is waited for, whatever else the path names."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    with open(descriptor, "rb") as file:
-        if not S_ISREG(os.fstat(descriptor).st_mode):
-            raise BadExpectations("not a regular file: name a file in TOML")
-        data = file.read(_LARGEST_FILE + 1)
-    if len(data) > _LARGEST_FILE:
-        raise BadExpectations(f"larger than {_LARGEST_FILE:,} bytes: use globs for cases")
-    return data
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if len(line) > _LONGEST_LINE:
-            raise BadExpectations(f'line {number} is longer than {_LONGEST_LINE:,} bytes: break it, in """')
-    try:
-        return tomllib.loads(data.decode())
-    except UnicodeDecodeError as error:
-        raise BadExpectations(f"not UTF-8 at byte {error.start}: save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise BadExpectations(f"not TOML: {one_line(str(error))}") from error
-
-
 def _entries(document: dict[str, Any]) -> tuple[Expectation, ...]:
-    _only(document, ("expect",), "the file")
+    only(document, ("expect",), "the file")
     listed = document.get("expect", [])
     if type(listed) is not list:
         raise BadExpectations("expect is no list of tables: write [[expect]] above each entry")
@@ -97,7 +62,7 @@ def _entries(document: dict[str, Any]) -> tuple[Expectation, ...]:
 def _entry(entry: object, place: str) -> Expectation:
     if type(entry) is not dict:
         raise BadExpectations(f"{place}: not a table: write [[expect]] above it")
-    _only(entry, _KNOWN, place)
+    only(entry, _KNOWN, place)
     for name in _NEEDED:
         if name not in entry:
             raise BadExpectations(f"{place}: no {name}: add it")
@@ -107,27 +72,14 @@ def _entry(entry: object, place: str) -> Expectation:
     when = entry.get("when", {})
     if type(when) is not dict:
         raise BadExpectations(f"{place}: when is no table: write name = glob below [expect.when]")
-    _only(when, CONDITIONS, f"{place}: when")
+    only(when, CONDITIONS, f"{place}: when")
     return Expectation(
-        _text(entry["case"], f"{place}: case"),
+        text_of(entry["case"], f"{place}: case"),
         Outcome(outcome),
-        _text(entry["reason"], f"{place}: reason"),
-        _text(entry["issue"], f"{place}: issue") if "issue" in entry else "",
-        tuple((name, _text(when[name], f"{place}: when.{name}")) for name in CONDITIONS if name in when),
+        text_of(entry["reason"], f"{place}: reason"),
+        text_of(entry["issue"], f"{place}: issue") if "issue" in entry else "",
+        tuple((name, text_of(when[name], f"{place}: when.{name}")) for name in CONDITIONS if name in when),
     )
-
-
-def _only(table: dict[str, Any], known: tuple[str, ...], place: str) -> None:
-    for name in table:
-        if name not in known:
-            raise BadExpectations(f"{place}: unknown key {name[:40]!a}: use {', '.join(known)}")
-
-
-def _text(value: object, place: str) -> str:
-    text = " ".join(value.split()) if isinstance(value, str) else ""
-    if not text or len(text) > _LONGEST_TEXT or not text.isprintable():
-        raise BadExpectations(f"{place} is no printable text of 1 to {_LONGEST_TEXT} characters: change it")
-    return text
 
 
 def dump_expectations(entries: Iterable[tuple[Expectation, str]]) -> str:

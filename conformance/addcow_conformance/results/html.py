@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from addcow_conformance import report
-from addcow_conformance.report._common import counted
-from addcow_conformance.report.html import _fit
+from addcow_conformance.report._common import counted, fit
 from addcow_conformance.results._bytes import byte_rows
 from addcow_conformance.results._model import Outcome
 from addcow_conformance.results._words import (
@@ -59,7 +58,7 @@ def _environment() -> Environment:
         loader=PackageLoader("addcow_conformance.results"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_fit,
+        finalize=fit,
         trim_blocks=True,
         lstrip_blocks=True,
     )

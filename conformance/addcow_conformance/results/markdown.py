@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from addcow_conformance.report._common import counted, one_line
-from addcow_conformance.report.markdown import _row, _text
+from addcow_conformance.report._markdown import plain, row
 from addcow_conformance.results._bytes import byte_text
 from addcow_conformance.results._model import Outcome
 from addcow_conformance.results._words import (
@@ -67,9 +67,9 @@ def _pieces(run: Run) -> Iterator[str]:
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     """A table in pieces, its rows one by one; nothing where there are none."""
-    head = f"\n{_row(*heads)}{_row(*('---' for _ in heads))}"
+    head = f"\n{row(*heads)}{row(*('---' for _ in heads))}"
     for cells in rows:
-        yield head + _row(*map(_text, cells))
+        yield head + row(*map(plain, cells))
         head = ""
 
 
@@ -87,4 +87,4 @@ def _details(result: CaseResult) -> str:
         script[_LINES:] = [f"# and {counted(len(script) - _LINES, 'line')} more"]
     blocks = [lines, script] if script else [lines]
     body = "\n".join(f"<pre>{escape(chr(10).join(block))}</pre>\n" for block in blocks)
-    return f"\n<details><summary>{_text(result.case)}: {result.outcome}</summary>\n\n{body}\n</details>\n"
+    return f"\n<details><summary>{plain(result.case)}: {result.outcome}</summary>\n\n{body}\n</details>\n"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from addcow_conformance.report._common import one_line
-from addcow_conformance.report.sarif import _MESSAGE, _SCHEMA, _rule, _sentence
+from addcow_conformance.report._sarif import document, driver, message
 from addcow_conformance.results._words import TOOL, contrast, entry, rule_id, run_facts
-from addcow_spec import __version__
 from addcow_spec.rules import Severity, catalogue
 
 if TYPE_CHECKING:
@@ -31,20 +29,12 @@ def render(run: Run) -> Iterator[str]:
     if run.unmatched:
         invocation["toolConfigurationNotifications"] = [_notification(known) for known in run.unmatched]
     log = {
-        "tool": {
-            "driver": {
-                "name": TOOL,
-                "fullName": "add-cow conformance suite",
-                "version": __version__,
-                "semanticVersion": __version__,
-                "rules": [_rule(rule) for rule in rules],
-            }
-        },
+        "tool": {"driver": driver(TOOL, "add-cow conformance suite", rules)},
         "invocations": [invocation],
         "results": [_result(result, index) for result in run.deviations],
         "properties": dict(run_facts(run)),
     }
-    yield json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [log]}, indent=2) + "\n"
+    yield document(log)
 
 
 def _result(result: CaseResult, index: dict[str, int]) -> dict[str, Any]:
@@ -55,7 +45,7 @@ def _result(result: CaseResult, index: dict[str, int]) -> dict[str, Any]:
         "ruleId": rule,
         **({"ruleIndex": index[rule]} if rule in index else {}),
         "level": Severity.ERROR,
-        "message": {"text": _sentence(text).translate(_MESSAGE)},
+        "message": message(text),
         "locations": [_location(result)],
         "partialFingerprints": {_FINGERPRINT: hashlib.sha256(_encoded(result.case)).hexdigest()},
     }
@@ -76,4 +66,4 @@ def _encoded(case: str) -> bytes:
 
 def _notification(known: Expectation) -> dict[str, Any]:
     text = f"No case of this run is meant by the expectation {one_line(known.case)}: {entry(known)}"
-    return {"level": Severity.ERROR, "message": {"text": _sentence(text).translate(_MESSAGE)}}
+    return {"level": Severity.ERROR, "message": message(text)}

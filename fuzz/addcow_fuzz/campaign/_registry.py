@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from addcow_conformance.results._expect_file import BadExpectations, _only, _parsed, _read, _text
+from addcow_conformance.results._toml_file import BadExpectations, only, parsed, read_bounded, text_of
 from addcow_spec.errors import AddCowError
 from addcow_spec.text import printable
 
@@ -69,7 +69,7 @@ def load_registry(path: str) -> Mapping[str, Entry]:
         BadRegistry: there is no such file, or it is no registry.
     """
     try:
-        return _entries(_parsed(_read(path)), os.path.dirname(path))
+        return _entries(parsed(read_bounded(path)), os.path.dirname(path))
     except OSError as error:
         problem = os.strerror(error.errno or 0)
     except BadExpectations as error:
@@ -78,7 +78,7 @@ def load_registry(path: str) -> Mapping[str, Entry]:
 
 
 def _entries(document: dict[str, Any], home: str) -> Mapping[str, Entry]:
-    _only(document, ("finding",), "the file")
+    only(document, ("finding",), "the file")
     listed = document.get("finding", [])
     if not isinstance(listed, list):
         raise BadExpectations("finding is no list of tables: write [[finding]] above each entry")
@@ -93,11 +93,11 @@ def _entries(document: dict[str, Any], home: str) -> Mapping[str, Entry]:
 def _entry(table: object, place: str, home: str) -> Entry:
     if not isinstance(table, dict):
         raise BadExpectations(f"{place}: not a table: write [[finding]] above it")
-    _only(table, _KNOWN, place)
+    only(table, _KNOWN, place)
     for name in _NEEDED:
         if name not in table:
             raise BadExpectations(f"{place}: no {name}: add it")
-    texts = {name: _text(table[name], f"{place}: {name}") for name in _KNOWN if name in table}
+    texts = {name: text_of(table[name], f"{place}: {name}") for name in _KNOWN if name in table}
     if texts["status"] not in set(Status):
         raise BadExpectations(f"{place}: status is none of {', '.join(Status)}: choose one")
     status = Status(texts["status"])
