@@ -1,1 +1,1 @@
-"""The subcommands of addcow-conformance, a module each; `cli_suite` loads the one that is asked for."""
+"""The subcommands of addcow-conformance, a module each; `_group` loads the one that is asked for."""
