@@ -1,4 +1,4 @@
-"""The rule catalogue as the command shows it: one rule explained, or all listed."""
+"""The rule catalogue as the commands show it: one rule explained, or all listed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from addcow_spec.rules import Profile, Rule, catalogue
 __all__ = ["explain", "listing"]
 
 _WIDTH = 88
+_JUDGES = {
+    "static": "addcow-check, on files; addcow-conformance, on what an opener makes of them",
+    "dynamic": "addcow-conformance, on what an implementation does",
+}
 
 
 def explain(rule_id: str) -> str:
@@ -23,12 +27,12 @@ def explain(rule_id: str) -> str:
     if rule is None:
         raise UsageError(f"no rule {rule_id!a}; addcow-check --list-rules lists them")
     levels = ", ".join(f"{rule.level[profile]} ({profile})" for profile in Profile)
-    repair = "" if rule.repair == "none" else f"; --repair {rule.repair} may mend it"
+    repair = "" if rule.repair == "none" else f" --repair {rule.repair} may mend it."
     facts = {
         "Level": levels,
         "Stage": rule.stage,
         "Revisions": ", ".join(rule.revisions),
-        "Judged by": "the checker, on files" if rule.check == "static" else "behaviour, not by this command",
+        "Judged by": _JUDGES[rule.check],
         "What to do": rule.hint + repair,
         "Sources": "; ".join(map(str, rule.sources)),
         "More": rule.anchor,

@@ -309,6 +309,8 @@ def test_a_glob_that_matches_nothing_is_said():
 
 def test_a_case_is_explained(tmp_path):
     said = suite("explain", CASE).output
+    (judge,) = (line for line in said.splitlines() if line.startswith("Judged by:"))
+    assert "addcow-conformance" in judge
     assert CASE in said
     assert "ACW-DYN-003" in said
     program = tmp_path / "program.json"
