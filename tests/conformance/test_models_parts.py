@@ -9,7 +9,6 @@ import addcow_ref
 from addcow_conformance.models import Reach, _draws, _machine, explain, find, keep, measure
 from addcow_conformance.models._draws import Ground
 from addcow_conformance.models._shrink import shrink
-from addcow_conformance.models._states import BEGINNINGS, STATES
 from addcow_conformance.programs import (
     Backing,
     BackingKind,
@@ -32,6 +31,7 @@ from addcow_conformance.programs import (
     dump_program,
     load_program,
 )
+from addcow_conformance.reach._states import BEGINNINGS, STATES
 from addcow_spec.errors import StorageError
 from addcow_spec.model import Revision
 from tests.conformance.miniatures import RIGHT

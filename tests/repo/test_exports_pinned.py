@@ -48,6 +48,7 @@ PINNED = {
         "CAPABILITIES LARGEST_DATA LARGEST_NUMBER LONGEST_LINE LONGEST_TEXT REQUESTS RESULTS VERSION Message "
         "Validator check_answer check_request check_result decode_line encode_line protocol_schema serve"
     ),
+    "addcow_conformance.reach": "Reach states",
     "addcow_conformance.report": "FORMATS render schema",
     "addcow_conformance.report.github": "render",
     "addcow_conformance.report.html": "render",

@@ -4,7 +4,7 @@ Hypothesis is needed here and nowhere else in the package: install the extra ``m
 """
 
 from addcow_conformance.models._found import explain, keep
-from addcow_conformance.models._reach import Reach
 from addcow_conformance.models._run import find, measure
+from addcow_conformance.reach import Reach
 
 __all__ = ["Reach", "explain", "find", "keep", "measure"]

@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from addcow_conformance.models import _draws as draws
 from addcow_conformance.models._draws import Ground
 from addcow_conformance.models._folder import Folder
-from addcow_conformance.models._states import ODD
 from addcow_conformance.programs import (
     Disk,
     Fault,
@@ -34,7 +33,7 @@ from addcow_spec.model import Revision
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from addcow_conformance.models._reach import Reach
+    from addcow_conformance.reach import Reach
     from addcow_conformance.targets import Target
 
     Phrase: TypeAlias = Callable[["DiskMachine", "Numbers"], None]
@@ -136,10 +135,7 @@ class DiskMachine(RuleBasedStateMachine):
         if strange:
             self._open(strange)
             self._close()
-            self._reached(ODD)
         self._open(draws.a_disk(self.plan.revision, size, backing, backing_kinds(self.plan.target)))
-        if self.plan.reach:
-            self._tell(self.plan.reach.begin(self.session))
 
     def _open(self, disk: Disk) -> None:
         self.disk = disk
@@ -149,6 +145,8 @@ class DiskMachine(RuleBasedStateMachine):
         except Violation as violation:
             self._found(violation)
             raise
+        if self.plan.reach:
+            self._tell(self.plan.reach.begin(self.session))
 
     def _close(self) -> None:
         session = self.__dict__.pop("session", None)
@@ -290,11 +288,6 @@ class DiskMachine(RuleBasedStateMachine):
             if name not in self.events:
                 self.events.add(name)
                 event(name)
-
-    def _reached(self, name: str) -> None:
-        if self.plan.reach:
-            self.plan.reach.count(name)
-            self._tell([name])
 
     def _found(self, violation: Violation) -> None:
         self.plan.found(

@@ -15,7 +15,7 @@ from addcow_conformance.programs import Program, StorageKind, Violation
 from addcow_conformance.targets import REFERENCE, load_target
 
 if TYPE_CHECKING:
-    from addcow_conformance.models._reach import Reach
+    from addcow_conformance.reach import Reach
     from addcow_conformance.targets import Target
     from addcow_spec.model import Revision
 

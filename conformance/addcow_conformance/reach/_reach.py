@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from addcow_conformance.models._moment import Before, Moment, Past
-from addcow_conformance.models._states import BEGINNINGS, STATES
+from addcow_conformance.reach._moment import Before, Moment, Past
+from addcow_conformance.reach._states import BEGINNINGS, STATES
 
 if TYPE_CHECKING:
     from addcow_conformance.programs import Operation, Result, Session, StorageKind
     from addcow_spec.model import Revision
 
-__all__ = ["Reach"]
+__all__ = ["Reach", "states"]
 
 _BY_OPERATION: dict[type[Operation], tuple[str, ...]] = {
     kind: tuple(name for name, state in STATES.items() if kind in state.on)
     for kind in {kind for state in STATES.values() for kind in state.on}
 }
+
+
+def states(storage: StorageKind) -> list[str]:
+    """The names of the states that files in a storage can come to, whatever the revision."""
+    return [name for name, state in (STATES | BEGINNINGS).items() if storage in state.storages]
 
 
 class Reach:
@@ -53,10 +58,6 @@ class Reach:
         self._past.learn(moment)
         self.steps += 1
         return self._count(found)
-
-    def count(self, name: str) -> list[str]:
-        """A state was reached that no table can tell."""
-        return self._count([name])
 
     def _count(self, names: list[str]) -> list[str]:
         self.counts.update(names)

@@ -30,10 +30,10 @@ from addcow_spec.model import Revision
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from addcow_conformance.models._moment import Moment
     from addcow_conformance.programs import Session
+    from addcow_conformance.reach._moment import Moment
 
-__all__ = ["BEGINNINGS", "ODD", "STATES", "State"]
+__all__ = ["BEGINNINGS", "STATES", "State"]
 
 _PAGE = 4096 * 8
 _SECTORS = frozenset({Revision.V4, Revision.V6})
@@ -376,8 +376,6 @@ def _below(session: Session) -> int:
     return len(session.backing.data) if session.disk.backing else -1
 
 
-ODD = "disk: refused as its size is odd"
-
 BEGINNINGS: dict[str, Beginning] = {
     "disk: of no bytes": Beginning(lambda s: s.oracle.size == 0),
     "disk: with more than a page of bits": Beginning(lambda s: s.oracle.size > _PAGE * s.oracle.unit_size),
@@ -389,5 +387,5 @@ BEGINNINGS: dict[str, Beginning] = {
     "disk: over a shorter backing": Beginning(lambda s: 0 < _below(s) < s.oracle.size, floor=14),
     "disk: over a backing as long": Beginning(lambda s: _below(s) == s.oracle.size > 0, floor=4),
     "disk: over a longer backing": Beginning(lambda s: _below(s) > s.oracle.size, floor=7),
-    ODD: Beginning(lambda _: False, revisions=_SECTORS, floor=2),
+    "disk: refused as its size is odd": Beginning(lambda s: s.odd(s.disk.size), revisions=_SECTORS, floor=2),
 }
