@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Way", "fuzz_by_hand", "measured"]
 
-_PATIENCE = 10
+# Seconds for an input. A busy machine may take long, and what hangs is found by campaigns.
+_PATIENCE = 60
 
 
 class Way(NamedTuple):
