@@ -1,27 +1,24 @@
 """A campaign: slices over all targets, whose results are gathered in a folder from which it can go on.
 
-A slice shares nothing with the campaign but the folder's path. What it has found is in its own directory
-until the campaign has taken it in, so that neither the death of a worker nor that of the campaign loses
-anything: the slice is run again in the same directory, or the next campaign takes in what is left there.
-Taking in a second time changes nothing, as inputs and findings are named after what they are.
+A slice shares nothing with the campaign but the folder's path, or the URL of a pool. What it has found is in
+its own directory there until the campaign has taken it in, so that neither the death of a worker nor that of
+the campaign loses anything: the slice is run again in the same directory, or the next campaign takes in what
+is left there. Taking in a second time changes nothing, as inputs and findings are named after what they are.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import suppress
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from addcow_fuzz.campaign._exchange import Exchange, Folder, Pooled
 from addcow_fuzz.campaign._model import Slice, SliceFailed
 from addcow_fuzz.campaign._registry import Standing, ignored, standing
-from addcow_fuzz.campaign._slice import STATUS, collect, run_slice
 from addcow_fuzz.campaign._stats import Tally, fuzzer_stats, plot_data
 from addcow_fuzz.campaign._store import BadFolder
 
@@ -54,6 +51,8 @@ class Plan:
         length: seconds of a slice, 1 or more.
         registry: findings that are known, by their tokens.
         seeds: a directory with a directory of inputs for each target; empty for none.
+        pool: URL of a pool of objects, by which slices and campaign exchange what they have; empty where all
+            workers reach the campaign's folder.
         dictionary: words for libFuzzer's ``-dict``, empty for none.
         seed: of the seeds of the slices.
         timeout: seconds that an input may take.
@@ -67,6 +66,7 @@ class Plan:
     length: int = 60
     registry: Mapping[str, Entry] = field(default_factory=dict)
     seeds: str = ""
+    pool: str = ""
     dictionary: str = ""
     seed: int = 1
     timeout: int = 10
@@ -110,9 +110,10 @@ class Campaign:
 
     Attributes:
         failures: why targets were given up, in lines.
+        strange: paths in the pool that were passed over, as no campaign can have written them.
 
     Raises:
-        BadFolder: the folder is no campaign's.
+        BadFolder: the folder is no campaign's, or the pool cannot be used.
         OSError: it cannot be read or written.
     """
 
@@ -123,11 +124,14 @@ class Campaign:
         self._heard = heard
         self._random = Random(plan.seed)  # noqa: S311 - to be repeated, not to be secret
         self._subjects = {subject.name: subject for subject in plan.subjects}
-        self._flying: dict[Future[Result], Slice] = {}
+        self._exchange: Exchange = (
+            Pooled(store, plan.pool, plan.seeds) if plan.pool else Folder(store, plan.seeds)
+        )
+        self.strange = self._exchange.strange
+        self._flying: dict[Future[Any], Slice] = {}
         self._tries: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._given: Counter[str] = Counter()
-        self._stop = store.at("stop")
         self._slices, self._tallies = restored(store)
         for subject in plan.subjects:
             self._tallies.setdefault(subject.name, Tally())
@@ -142,10 +146,10 @@ class Campaign:
             look: called at least once in a second with how it goes on.
 
         Raises:
+            BadFolder: the pool cannot be reached, from here or from a worker.
             OSError: a file cannot be read or written.
         """
-        with suppress(FileNotFoundError):
-            os.unlink(self._stop)
+        self._exchange.begin(self._plan.subjects)
         self._take_in_what_is_left()
         self._end = time.monotonic() + self._plan.seconds
         try:
@@ -157,26 +161,20 @@ class Campaign:
             look(self.rows())
 
     def _take_in_what_is_left(self) -> None:
-        home = self._store.at("work")
-        for name in sorted(os.listdir(home)):
+        for name in self._exchange.left():
             subject = self._subjects.get(name.partition("-")[2])
             if subject is None:  # of a target that is left out this time
                 continue
-            order = self._order(subject, 1, os.path.join(home, name))
-            self._take_in(order, collect(order))
+            order = self._order(subject, 1, name)
+            self._take_in(order, self._exchange.collected(order))
 
-    def _order(self, subject: Subject, seconds: int, work: str) -> Slice:
-        corpus = [self._store.corpus(subject.name)]
-        if self._plan.seeds and os.path.isdir(seeds := os.path.join(self._plan.seeds, subject.name)):
-            corpus.append(os.path.abspath(seeds))
+    def _order(self, subject: Subject, seconds: int, name: str) -> Slice:
         return Slice(
             subject=subject,
-            corpus=tuple(corpus),
             seconds=seconds,
             seed=self._random.randint(1, _SEEDS),
             known=ignored(self._plan.registry.values()) | self._tokens.keys(),
-            work=work,
-            stop=self._stop,
+            **self._exchange.places(subject.name, name),
             dictionary=self._plan.dictionary,
             timeout=self._plan.timeout,
             memory=self._plan.memory,
@@ -193,32 +191,35 @@ class Campaign:
             seconds = min(left, self._plan.length)
             self._given[subject.name] += seconds
             self._slices += 1
-            work = self._store.at("work", f"{self._slices:06}-{subject.name}")
-            self._submit(executor, self._order(subject, seconds, work))
+            name = f"{self._slices:06}-{subject.name}"
+            self._submit(executor, self._order(subject, seconds, name))
         return False
 
     def _submit(self, executor: Executor, order: Slice) -> None:
         self._tries[order.work] += 1
-        self._flying[executor.submit(run_slice, order)] = order
+        self._flying[self._exchange.submit(executor, order)] = order
 
     def _gather(self, executor: Executor, seconds: float = _LOOK) -> None:
         done, _ = wait(self._flying, timeout=seconds, return_when=FIRST_COMPLETED)
         for future in done:
             order = self._flying[future]
-            error = future.exception() if not future.cancelled() else SliceFailed("cancelled")
-            if error is None:
-                self._take_in(order, future.result(), future)
-            else:
+            try:
+                result = self._exchange.result(order, future.result())
+            except (Exception, CancelledError) as error:  # noqa: BLE001 - an executor has errors of its own
                 del self._flying[future]
                 self._again(executor, order, error)
+            else:
+                self._take_in(order, result, future)
 
     def _again(self, executor: Executor, order: Slice, error: BaseException) -> None:
         """Run a slice again whose worker died; one that has failed by itself counts against its target."""
-        if os.path.exists(self._stop):
+        if self._exchange.over:
             return
         if not isinstance(error, SliceFailed) and self._tries[order.work] < _TRIES:
             self._submit(executor, order)
             return
+        if isinstance(error, BadFolder):
+            raise error
         name = order.subject.name
         self._failed[name] += 1
         if self._failed[name] == _FAILURES:
@@ -244,7 +245,7 @@ class Campaign:
             now=time.time(),
         )
         self._keep(name)
-        shutil.rmtree(order.work, ignore_errors=True)
+        self._exchange.taken(order, result)
         for each in found:
             self._heard(each, standing(each.token, self._plan.registry))
 
@@ -259,7 +260,7 @@ class Campaign:
 
     def _wind_up(self, executor: Executor) -> None:
         """Tell slices that run on to end, and take in what they have."""
-        self._store.write(self._stop, b"")
+        self._exchange.end()
         until = time.monotonic() + _STOPPING
         for future in list(self._flying):
             if future.cancel():
@@ -270,7 +271,7 @@ class Campaign:
 
     def rows(self) -> list[Row]:
         """How it goes on, a row for each target."""
-        running = [(order.subject.name, _status(order)) for order in self._flying.values()]
+        running = [(order.subject.name, self._exchange.status(order)) for order in self._flying.values()]
         news = {token for token in self._tokens if standing(token, self._plan.registry) is not Standing.KNOWN}
         rows = []
         for name in self._subjects:
@@ -302,13 +303,3 @@ def restored(store: Store) -> tuple[int, dict[str, Tally]]:
         return int(state.get("slices", 0)), tallies
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadFolder(f"{store}: state.json is not what a campaign has written") from error
-
-
-def _status(order: Slice) -> dict[str, float]:
-    """What a slice has written of how it goes on; zeros where it has not, or writes elsewhere."""
-    try:
-        with open(os.path.join(order.work, STATUS), "rb") as file:
-            told: dict[str, float] = json.load(file)
-    except (FileNotFoundError, ValueError):
-        return dict.fromkeys(("execs", "edges", "corpus", "rate"), 0)
-    return told

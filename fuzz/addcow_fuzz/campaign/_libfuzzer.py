@@ -12,11 +12,12 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ENDS", "Artifact", "Log", "artifacts", "inputs"]
+__all__ = ["ENDS", "Artifact", "Log", "artifacts", "inputs", "is_token"]
 
 _STATUS = re.compile(r"#(\d+)\t\w+\s+cov: (\d+) ft: (\d+)(?: corp: (\d+)/)?.*?(?: exec/s: (\d+))?(?: |$)")
 _EXECUTED = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
-_TOKEN = re.compile(r"DEDUP_TOKEN: (?=.{1,400}$)([a-z0-9_.-]+(?::[a-z0-9_.-]+){3})$")
+_TOKEN = re.compile(r"(?=.{1,400}$)[a-z0-9_.-]+(?::[a-z0-9_.-]+){3}")
+_TOLD = "DEDUP_TOKEN: "
 _WRITTEN = "Test unit written to "
 _ARTIFACT = re.compile(r"(crash|timeout|oom|leak)-([0-9a-f]{40})")
 
@@ -66,8 +67,8 @@ class Log:
             self.corpus = corpus or self.corpus
         elif match := _EXECUTED.match(line):
             self.counters = self.counters._replace(execs=int(match[1]))
-        elif match := _TOKEN.match(line):
-            self.token = match[1]
+        elif line.startswith(_TOLD) and is_token(token := line.removeprefix(_TOLD)):
+            self.token = token
         elif _WRITTEN in line:
             self.stopped = True
         self.tail.append(printable(line[:_LONGEST].encode("utf-8", "surrogatepass")))
@@ -77,6 +78,11 @@ class Log:
         """How a run went that failed, in a line."""
         said = [line for line in self.tail if line.strip() and not line.startswith("stat::")]
         return f"{said[-1]} (exit status {status})" if said else f"ended with exit status {status}"
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be the token of a finding."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def artifacts(directory: str) -> Iterator[Artifact]:

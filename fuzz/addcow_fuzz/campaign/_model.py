@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Counters", "Found", "Result", "Slice", "SliceFailed", "Subject", "digest"]
+__all__ = ["Counters", "Found", "Put", "Result", "Slice", "SliceFailed", "Subject", "digest"]
 
 
 class SliceFailed(Exception):
@@ -122,6 +122,23 @@ class Result:
     inputs: tuple[bytes, ...] = ()
     found: tuple[Found, ...] = ()
     counters: Counters = field(default_factory=Counters)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What a slice has put into a pool of objects.
+
+    Attributes:
+        inputs: names of those that reach something new.
+        found: names of the findings.
+        counters: libFuzzer's.
+        strange: paths in the pool that were passed over.
+    """
+
+    inputs: tuple[str, ...]
+    found: tuple[str, ...]
+    counters: Counters
+    strange: tuple[str, ...] = ()
 
 
 def digest(data: bytes) -> str:

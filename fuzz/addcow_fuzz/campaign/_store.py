@@ -29,10 +29,11 @@ __all__ = ["BadFolder", "Store"]
 
 _FINDING = "finding.json"
 _LONGEST_NAME = 200
+_IDENTITY = 16
 
 
 class BadFolder(AddCowError):
-    """A folder is no campaign's, or is in use; the text is one line."""
+    """A folder, or a pool, is no campaign's, is in use, or cannot be reached; the text is one line."""
 
 
 class Store:
@@ -155,6 +156,21 @@ class Store:
         """
         path = self.at("state.json")
         return self._json(path, {"format", "targets"}) if os.path.exists(path) else {}
+
+    def identity(self) -> str:
+        """A name that no other campaign has; it is made where there is none.
+
+        Raises:
+            BadFolder: what is there is none.
+        """
+        path = self.at("identity")
+        if not os.path.exists(path):
+            self.write(path, os.urandom(_IDENTITY // 2).hex().encode())
+        with open(path, "rb") as file:
+            identity = file.read(_IDENTITY + 1)
+        if len(identity) != _IDENTITY or identity.translate(None, b"0123456789abcdef"):
+            raise BadFolder(f"{printable(os.fsencode(path))}: not what a campaign has written")
+        return identity.decode()
 
     def keep_state(self, state: dict[str, Any]) -> None:
         """Keep a state."""

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_SHOWN = 5
+
 _EPILOG = """\b
 Examples:
   addcow-fuzz campaign found --minutes 60 --seeds corpora/seeds
   addcow-fuzz campaign found --target header --target image --jobs 2
   addcow-fuzz campaign found --registry corpora/findings.toml
+  addcow-fuzz campaign found --scheduler tcp://192.0.2.1:8786 --pool s3://bucket/pool
 
 \b
 DIR holds the corpus of each target, a folder for each finding, and AFL's
@@ -40,7 +43,8 @@ or was cut off goes on from DIR. Findings are told on standard output, once.
 \b
 Exit status:
   0    no finding, or only ones that are known
-  1    a target had to be given up, or a file could not be read or written
+  1    a target had to be given up, a file could not be read or written, or the pool
+       could not be reached
   64   wrong usage, or a registry that cannot be used
   77   a finding that is new, or that was fixed and is back
   130  interrupted by SIGINT; 143 by SIGTERM
@@ -77,7 +81,13 @@ Exit status:
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Run on a Dask cluster, such as tcp://192.0.2.1:8786; all workers reach DIR by the same path.",
+    help="Run on a Dask cluster, such as tcp://192.0.2.1:8786; all reach DIR by the same path, or --pool.",
+)
+@click.option(
+    "--pool",
+    metavar="URL",
+    default="",
+    help="Where workers find the corpus and put what they find, such as s3://bucket/pool; none needs DIR.",
 )
 @registry_option
 @click.option("--seeds", metavar="DIR", default="", help="A directory of inputs for each target, by name.")
@@ -112,6 +122,7 @@ def command(
     jobs: int,
     length: int,
     scheduler: str | None,
+    pool: str,
     registry_file: str | None,
     seeds: str,
     seed: int | None,
@@ -131,6 +142,7 @@ def command(
             length=length,
             registry=registry(registry_file),
             seeds=seeds,
+            pool=pool,
             dictionary=dictionary(),
             seed=seed or int.from_bytes(os.urandom(4), "big"),
             timeout=timeout,
@@ -145,6 +157,8 @@ def command(
         found = [standing(told["token"], plan.registry) for told in store.findings()]
     for failure in campaign.failures:
         say(f"addcow-fuzz: {failure}")
+    if campaign.strange:
+        say(_passed_over(sorted(campaign.strange)))
     if campaign.failures:
         return FAILED
     return DONE if set(found) <= {Standing.KNOWN} else VIOLATED
@@ -160,6 +174,11 @@ def _executor(scheduler: str | None, jobs: int) -> Iterator[tuple[Executor, int]
         processes = jobs or os.cpu_count() or 1
         with Pool(processes) as pool:
             yield pool, processes
+
+
+def _passed_over(paths: list[str]) -> str:
+    shown = ", ".join(printable(os.fsencode(path)) for path in paths[:_SHOWN])
+    return f"addcow-fuzz: passed over {len(paths)} in the pool that no campaign has written: {shown}"
 
 
 def _tell(found: Found, how: Standing) -> None:
