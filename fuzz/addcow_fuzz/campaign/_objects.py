@@ -84,7 +84,7 @@ class Objects:
             raise BadFolder(f"{self}: cannot be reached from {socket.gethostname()}: {text}") from error
 
     def _path(self, *names: str) -> str:
-        return "/".join((self._root, *names))
+        return "/".join((self._root, *filter(None, names)))
 
     def has(self, name: str) -> bool:
         """Whether there is an object of this name."""
@@ -103,7 +103,7 @@ class Objects:
             folder: where.
             names: what an object's name has to be, from the folder on.
         """
-        prefix = self._path(folder, "")
+        prefix = f"{self._path(folder)}/"
         with self._reached():
             self._system.invalidate_cache()
             found = self._system.find(prefix.rstrip("/"), detail=True)
@@ -133,13 +133,13 @@ class Objects:
         for start in range(0, len(wanted), _AT_ONCE):
             paths = {self._path(folder, name): name for name in wanted[start : start + _AT_ONCE]}
             with self._reached():
-                answers = self._system.cat(list(paths), on_error="return")
-                for answer in answers.values():
+                answers = self._system.cat_ranges(list(paths), None, None, on_error="return")
+                for answer in answers:
                     if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
                         raise answer
-            for path, answer in answers.items():
-                if isinstance(answer, bytes) and paths[path].endswith(digest(answer)):
-                    yield paths[path], answer
+            for name, answer in zip(paths.values(), answers, strict=True):
+                if isinstance(answer, bytes) and name.endswith(digest(answer)):
+                    yield name, answer
 
     def put(self, folder: str, objects: Mapping[str, bytes]) -> None:
         """Put objects into a folder, each whole or not at all."""

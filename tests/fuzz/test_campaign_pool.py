@@ -1,0 +1,238 @@
+"""Campaigns by way of a pool of objects, which is all that workers reach of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+import fsspec
+import pytest
+
+from addcow_fuzz.campaign import BadFolder, Campaign, Found, Plan, Standing, Store
+from addcow_fuzz.campaign._finding import packed, unpacked
+from addcow_fuzz.campaign._objects import INPUT, WORK, Objects
+from tests.fuzz.fake_command import ENVIRONMENT, FAKE, fuzz, fuzz_failed
+from tests.fuzz.fake_target import TOKENS
+from tests.fuzz.object_store import bucket
+
+FOUND = Found("fake:-:first:a", "fake", b"ab", b"a", "an a", [97], ("a line",))
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(os.fspath(tmp_path / "campaign"))
+
+
+@pytest.fixture
+def pool(tmp_path):
+    return tmp_path / "pool"
+
+
+@pytest.fixture(scope="module")
+def s3():
+    with bucket() as url:
+        yield f"{url}/pool"
+
+
+class Nobody(Executor):
+    """Keeps what it is given, and does none of it."""
+
+    def __init__(self):
+        self.given = []
+
+    def submit(self, *words):
+        self.given.append(words)
+        return Future()
+
+
+def sha1(data):
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
+def names(directory):
+    return set(os.listdir(directory))
+
+
+def campaign(store, pool, executor=None, **options):
+    heard = []
+    plan = Plan(
+        subjects=(FAKE,),
+        pool=os.fspath(pool),
+        **{"seconds": 3, "length": 3, "minimize": 5, "timeout": 1} | options,
+    )
+    with store.locked(), executor or ThreadPoolExecutor(1) as running:
+        made = Campaign(store, plan, lambda found, how: heard.append((found.token, how)))
+        made.run(running, lambda _rows: None)
+    return made, heard
+
+
+def write(path, data=b""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_objects_are_kept(request, pool, kind):
+    objects = Objects(request.getfixturevalue("s3") if kind == "s3" else os.fspath(pool))
+    data = {sha1(each): each for each in (b"", b"one", b"two")}
+    objects.put("corpus/fake", data)
+    objects.put("work/me/7-fake", {f"new/{sha1(b'n')}": b"n"})
+    objects.put("", {"running/me": b""})
+    assert objects.below("corpus/fake", INPUT) == ({name: len(each) for name, each in data.items()}, [])
+    assert list(objects.below("work/me/7-fake", WORK).sizes) == [f"new/{sha1(b'n')}"]
+    assert objects.below("corpus/none", INPUT) == ({}, [])
+    assert (objects.folders("work/me"), objects.folders("work/you")) == (["7-fake"], [])
+    assert dict(objects.get("corpus/fake", [*data, sha1(b"absent")])) == data
+    assert objects.has("running/me")
+    objects.drop("running/me", "work/me/7-fake", f"corpus/fake/{sha1(b'one')}", "nothing")
+    assert not objects.has("running/me")
+    assert objects.folders("work/me") == []
+    assert objects.below("corpus/fake", INPUT).sizes.keys() == data.keys() - {sha1(b"one")}
+
+
+def test_names_that_lead_elsewhere_are_passed_over(s3):
+    system, root = fsspec.url_to_fs(s3)
+    name = sha1(b"x")
+    strange = [f"../../{name}", "../../etc/passwd", "/etc/passwd", "README", f"deeper/{name}", name.upper()]
+    for each in (name, *strange):
+        system.pipe_file(f"{root}/corpus/strange/{each}", b"x")
+    listing = Objects(s3).below("corpus/strange", INPUT)
+    assert listing.sizes == {name: 1}
+    assert set(listing.strange) == {f"corpus/strange/{each}" for each in strange}
+
+
+def test_files_that_are_no_objects_are_passed_over(store, pool):
+    home = pool / "corpus" / "fake"
+    write(home / sha1(b"good"), b"good")
+    write(home / sha1(b"whole"), b"who")
+    write(home / "README", b"of somebody's")
+    (home / sha1(b"link")).symlink_to(home / "README")
+    os.mkfifo(home / sha1(b"pipe"))
+    with (home / sha1(b"large")).open("wb") as file:
+        file.truncate(1 << 30)
+    made, _ = campaign(store, pool, seconds=0)
+    assert names(store.corpus("fake")) == {sha1(b"good")}
+    assert made.strange == {
+        f"corpus/fake/{name}" for name in ("README", sha1(b"link"), sha1(b"pipe"), sha1(b"large"))
+    }
+    answer = fuzz("campaign", store.path, "--target", "fake", "--pool", pool, "--minutes", 0.01)
+    assert "README" in answer.errors
+
+
+def test_campaign_tells_each_once_and_leaves_the_corpus_alone(store, pool, tmp_path):
+    write(tmp_path / "seeds" / "fake" / "seed", b"a")
+    write(tmp_path / "seeds" / "fake" / "deeper" / "other", b"zz")
+    _, heard = campaign(store, pool, seeds=os.fspath(tmp_path / "seeds"))
+    told = {token for token, _ in heard}
+    assert {"fake:-:first:a"} <= told <= TOKENS
+    assert len(told) == len(heard)
+    assert {finding["token"] for finding in store.findings()} == told
+    assert names(pool / "corpus" / "fake") >= {sha1(b"zz")} | names(store.corpus("fake"))
+    assert {path.name for path in pool.glob("work/*/*")} == set()
+    assert names(pool / "partial") == names(pool / "running") == names(store.at("work")) == set()
+    state = store.state()["targets"]["fake"]
+    assert state["execs"] > 0
+    assert state["corpus"] == len(names(store.corpus("fake")))
+
+
+def test_folder_and_pool_give_each_other_what_they_have(store, pool):
+    with store.locked():
+        store.add_inputs("fake", [b"here", b"both"])
+    write(pool / "corpus" / "fake" / sha1(b"there"), b"there")
+    write(pool / "corpus" / "fake" / sha1(b"both"), b"bo")
+    campaign(store, pool, seconds=0)
+    everything = {sha1(data) for data in (b"here", b"there", b"both")}
+    assert names(store.corpus("fake")) == names(pool / "corpus" / "fake") == everything
+    assert (pool / "corpus" / "fake" / sha1(b"both")).read_bytes() == b"both"
+
+
+def test_what_dead_workers_left_is_taken_in(store, pool):
+    with store.locked():
+        home = pool / "work" / store.identity()
+    write(home / "000007-fake" / "new" / sha1(b"whole"), b"whole")
+    write(home / "000007-fake" / "new" / sha1(b"more"), b"mo")
+    write(home / "000007-fake" / "artifacts" / f"crash-{sha1(b'abc')}", b"abc")
+    write(home / "000008-absent" / "new" / sha1(b"other"), b"other")
+    write(pool / "work" / ("0" * 16) / "000001-fake" / "new" / sha1(b"theirs"), b"theirs")
+    _, heard = campaign(store, pool, seconds=0)
+    assert heard == [("fake:-:first:a", Standing.NEW)]
+    assert names(store.corpus("fake")) == names(pool / "corpus" / "fake") == {sha1(b"whole")}
+    assert names(home) == {"000008-absent"}
+    assert len(list(pool.glob("work/0*/*/new/*"))) == 1
+
+
+def test_slice_that_is_run_again_goes_on_from_what_the_first_had(store, pool):
+    nobody = Nobody()
+    with store.locked():
+        made = Campaign(store, Plan(subjects=(FAKE,), pool=os.fspath(pool), seconds=60), lambda *_: None)
+        made._exchange.begin([FAKE])
+        made._submit(nobody, made._order(FAKE, 1, "000001-fake"))
+        [(run, url, order)] = nobody.given
+        write(pool / order.work / "new" / sha1(b"q"), b"q")
+        write(pool / order.work / "artifacts" / f"crash-{sha1(b'bq')}", b"bq")
+        put = run(url, order)
+        result = made._exchange.result(order, put)
+    assert sha1(b"q") in put.inputs
+    assert b"q" in result.inputs
+    assert (b"bq", b"b") in {(found.original, found.smallest) for found in result.found}
+    assert not {store.path.encode(), os.fsencode(store.path)} & {pickle.dumps((url, order))}
+    assert store.path.encode() not in pickle.dumps((url, order, put))
+    assert len(pickle.dumps(put)) < 2000
+
+
+class Elsewhere(ThreadPoolExecutor):
+    """A worker whose pool is another place than the campaign's."""
+
+    def submit(self, run, url, order):
+        return super().submit(run, f"{url}-elsewhere", order)
+
+
+def test_worker_that_does_not_reach_the_pool_ends_the_campaign(store, pool):
+    with pytest.raises(BadFolder):
+        campaign(store, pool, Elsewhere(1), seconds=600)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://pool",  # each process has its own
+        "nonsense://pool",
+        "http://127.0.0.1:1/pool",
+        "s3://",
+        "file:///proc/pool",
+        "file:///tmp/pool*",
+    ],
+)
+def test_pool_that_cannot_be_used_is_told_in_a_line(tmp_path, url):
+    fuzz_failed("campaign", tmp_path / "camp", "--target", "fake", "--pool", url, "-q", status=1)
+
+
+def test_finding_is_an_object_and_back():
+    assert unpacked(packed(FOUND)) == FOUND
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        {},
+        {"token": "../../x"},
+        {"token": "a:b:c:../d"},
+        {"token": "/a:b:c:d"},
+        {"original": "xy"},
+        {"log": 3},
+    ],
+)
+def test_object_that_is_no_finding_is_refused(told):
+    data = json.loads(packed(FOUND)) | told if isinstance(told, dict) and told else told
+    with pytest.raises(BadFolder):
+        unpacked(json.dumps(data).encode())
