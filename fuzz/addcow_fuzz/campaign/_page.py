@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from addcow_conformance import report
-from addcow_conformance.report._common import counted
-from addcow_conformance.report.html import _fit
+from addcow_conformance.report._common import counted, fit
 from addcow_fuzz.campaign._campaign import restored
 from addcow_fuzz.campaign._curves import HEIGHT, WIDTH, curves
 from addcow_fuzz.campaign._registry import Standing, standing
@@ -70,7 +69,7 @@ def _environment() -> Environment:
         loader=PackageLoader("addcow_fuzz.campaign"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_fit,
+        finalize=fit,
         trim_blocks=True,
         lstrip_blocks=True,
     )
