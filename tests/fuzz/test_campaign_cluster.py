@@ -95,7 +95,7 @@ def test_death_of_a_worker_loses_nothing(tmp_path):
         ):
             store = fsspec.filesystem("s3", use_listings_cache=False)
             wait_for(lambda: len(slices(shared.glob("work/*/new/*"))) > 1, one)
-            wait_for(lambda: slices(store.glob(f"{pool}/work/*/*/new/*")), other)
+            wait_for(lambda: slices(store.glob(f"{pool}/*/*/*/new/*")), other)
             first.kill()
             told_once(one, shared)
             told_once(other, own)
