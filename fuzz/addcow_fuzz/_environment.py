@@ -1,11 +1,11 @@
-"""What a campaign tells a target that it starts: three variables of the environment."""
+"""What a campaign tells a target that it starts: four variables of the environment."""
 
 from __future__ import annotations
 
 import os
 import signal
 
-__all__ = ["KNOWN", "PARENT", "PLAIN", "end_with", "end_with_parent", "known_tokens"]
+__all__ = ["KNOWN", "PARENT", "PLAIN", "REACHED", "end_with", "end_with_parent", "known_tokens"]
 
 # A file of tokens, one a line: inputs that come to one of these are passed over.
 KNOWN = "ADDCOW_FUZZ_KNOWN"
@@ -13,6 +13,8 @@ KNOWN = "ADDCOW_FUZZ_KNOWN"
 PARENT = "ADDCOW_FUZZ_PARENT"
 # Set, and not empty, where the target's own mutators are left out.
 PLAIN = "ADDCOW_FUZZ_PLAIN"
+# A file that a target of programs writes: how often they came to each state of the models, as JSON.
+REACHED = "ADDCOW_FUZZ_REACHED"
 
 _PR_SET_PDEATHSIG = 1
 _FAILED = 1

@@ -17,6 +17,7 @@ from addcow_conformance.programs import (
     Session,
     Violation,
 )
+from addcow_fuzz._reached import counting
 from addcow_fuzz.invariants import Finding, strict
 from addcow_spec.errors import AddCowError
 
@@ -41,16 +42,21 @@ class Wrong(NamedTuple):
     program: Program
 
 
-def run(case: Case, target: Target) -> Wrong | None:
+def run(case: Case, target: Target, data: bytes = b"") -> Wrong | None:
     """Run a program; what is wrong, None where nothing is.
 
     To compare after each operation takes as long as doing them. Unless the case asks for it, the disk is
     compared after a flush or a kill and at the end, and a read always. Where that finds something, all is
     done again and compared after each operation, so that the one that is to blame is told.
+
+    Args:
+        case: the program.
+        target: the implementation.
+        data: the input that it was, for what is counted; a program that ends in a loss of power is not.
     """
     if case.cut and _can_lose_power(case.program):
         return _run_to_a_loss(case, target)
-    wrong = _run_to_the_end(case.program, target, each=case.each)
+    wrong = _run_to_the_end(case.program, target, each=case.each, data=data)
     return (wrong and not case.each and _run_to_the_end(case.program, target, each=True)) or wrong
 
 
@@ -66,14 +72,15 @@ def _can_lose_power(program: Program) -> bool:
     return not any(isinstance(a, Fault) and isinstance(b, Resize) for a, b in pairwise(operations))
 
 
-def _run_to_the_end(program: Program, target: Target, *, each: bool) -> Wrong | None:
+def _run_to_the_end(program: Program, target: Target, *, each: bool, data: bytes = b"") -> Wrong | None:
     done: list[Operation] = []
     try:
         with Session(program.disk, target, comparing=each) as session:
+            step = counting(session, data)
             for operation in (*program.operations, Flush()):
                 done.append(operation)
                 session.comparing = each or isinstance(operation, Flush)
-                session.step(operation)
+                step(operation)
     except Violation as violation:
         return Wrong(violation, program._replace(operations=tuple(done), rule=violation.rule))
     return None

@@ -25,7 +25,7 @@ from addcow_fuzz.campaign import (
 )
 from tests.fuzz.fake_command import ENDS, ENVIRONMENT, FAKE
 from tests.fuzz.fake_ends import FLAG, HOW
-from tests.fuzz.fake_target import TOKENS
+from tests.fuzz.fake_target import COUNTED, TOKENS
 
 # Campaigns until all is found that is planted; on an idle machine the first one finds it.
 ENOUGH = 20
@@ -113,6 +113,8 @@ def test_resumes_from_its_folder(store):
     assert after["slices"] > before["slices"] >= 1
     assert after["execs"] > before["execs"] > 0
     assert after["edges"] >= before["edges"] > 0
+    assert after["reached"]["fake: started"] > before["reached"]["fake: started"] > 0
+    assert after["reached"] | COUNTED == COUNTED | {"fake: never": 0}
     assert names(store.corpus("fake")) >= inputs > set()
     with open(store.at("stats", "fake", "plot_data"), encoding="ascii") as file:
         header, *lines = file

@@ -9,7 +9,16 @@ import time
 
 import pytest
 
-from addcow_fuzz.campaign import BadRegistry, Standing, Status, judge, load_registry, smallest, standing
+from addcow_fuzz.campaign import (
+    BadRegistry,
+    Counters,
+    Standing,
+    Status,
+    judge,
+    load_registry,
+    smallest,
+    standing,
+)
 from addcow_fuzz.campaign._child import Child
 from addcow_fuzz.campaign._libfuzzer import Log
 from addcow_fuzz.campaign._minimize import minimized
@@ -62,7 +71,7 @@ def test_words_of_libfuzzer():
         "\x1b[2J",
     ):
         log.take(line)
-    assert log.counters == (8737, 71, 124, 0.0)
+    assert log.counters == Counters(8737, 71, 124)
     assert (log.corpus, log.token, log.stopped) == (12, "engine:acw-hdr-001:open:-", True)
     assert all(line.isprintable() for line in log.tail)
 

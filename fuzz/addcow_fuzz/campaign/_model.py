@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Counters", "Found", "Put", "Result", "Slice", "SliceFailed", "Subject", "digest"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Counters", "Found", "Put", "Result", "Slice", "SliceFailed", "Subject", "digest", "summed"]
 
 
 class SliceFailed(Exception):
@@ -62,19 +65,22 @@ class Slice:
 
 
 class Counters(NamedTuple):
-    """What libFuzzer has counted.
+    """What libFuzzer has counted, and the target itself.
 
     Attributes:
         execs: inputs that were run.
         edges: edges that all inputs together have reached.
         features: the same in libFuzzer's finer measure.
         seconds: how long the target ran, its start included.
+        reached: states of the models, each with how often programs came to it; empty for a target that runs
+            no programs.
     """
 
     execs: int = 0
     edges: int = 0
     features: int = 0
     seconds: float = 0.0
+    reached: Mapping[str, int] = {}
 
     def and_then(self, later: Counters) -> Counters:
         """Those of two runs, one after the other."""
@@ -83,6 +89,7 @@ class Counters(NamedTuple):
             max(self.edges, later.edges),
             max(self.features, later.features),
             self.seconds + later.seconds,
+            summed(self.reached, later.reached),
         )
 
 
@@ -139,6 +146,11 @@ class Put:
     found: tuple[str, ...]
     counters: Counters
     strange: tuple[str, ...] = ()
+
+
+def summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The counts of both, zeros included."""
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
 def digest(data: bytes) -> str:

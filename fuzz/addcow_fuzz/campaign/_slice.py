@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from addcow_fuzz._environment import KNOWN
+from addcow_fuzz._environment import KNOWN, REACHED
 from addcow_fuzz.campaign._child import Child
 from addcow_fuzz.campaign._judge import ended_token, judge, smallest
 from addcow_fuzz.campaign._libfuzzer import ENDS, Log, artifacts, inputs
@@ -68,6 +68,7 @@ class _Fuzzing:
         self._order = order
         self._work = work
         self._new, self._artifacts = (os.path.join(work, name) for name in ("new", "artifacts"))
+        self._counts = os.path.join(work, "reached.json")
         self._until = time.monotonic() + order.seconds
         self._counters = Counters()
         self._raw: dict[str, tuple[Artifact, tuple[str, ...]]] = {}
@@ -122,7 +123,7 @@ class _Fuzzing:
                     break
             status = child.end()
         self._counters = self._counters.and_then(
-            log.counters._replace(seconds=time.monotonic() - self._began)
+            log.counters._replace(seconds=time.monotonic() - self._began, reached=self._reached())
         )
         for artifact in artifacts(self._artifacts):
             if artifact not in self._seen:
@@ -152,7 +153,18 @@ class _Fuzzing:
         return [program, *(f"-{name}={value}" for name, value in options.items()), *directories]
 
     def _environment(self) -> dict[str, str]:
-        return {KNOWN: self._write("known", "\n".join(sorted({*self._order.known, *self._raw})))}
+        known = self._write("known", "\n".join(sorted({*self._order.known, *self._raw})))
+        return {KNOWN: known, REACHED: self._counts}
+
+    def _reached(self) -> dict[str, int]:
+        """What the target has counted; each count is taken in once."""
+        try:
+            with open(self._counts, "rb") as file:
+                counts: dict[str, int] = json.load(file)
+        except FileNotFoundError:
+            return {}
+        os.unlink(self._counts)
+        return counts
 
     def _write(self, name: str, text: str) -> str:
         path = os.path.join(self._work, name)

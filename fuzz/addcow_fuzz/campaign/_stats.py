@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from addcow_fuzz.campaign._model import summed
+
 if TYPE_CHECKING:
     from addcow_fuzz.campaign._model import Result
 
@@ -52,6 +54,7 @@ class Tally:
         updated: when the last slice ended.
         grew: when an input was last added.
         points: how far it was after each slice.
+        reached: states of the models, each with how often programs came to it.
     """
 
     seconds: float = 0.0
@@ -65,6 +68,7 @@ class Tally:
     updated: float = 0.0
     grew: float = 0.0
     points: list[Point] = field(default_factory=list)
+    reached: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, kept: dict[str, Any]) -> Tally:
@@ -100,6 +104,7 @@ class Tally:
         self.edges = max(self.edges, counters.edges)
         self.features = max(self.features, counters.features)
         self.slices += 1
+        self.reached = summed(self.reached, counters.reached)
         self.found += found
         self.corpus = corpus
         self.started = self.started or now - counters.seconds

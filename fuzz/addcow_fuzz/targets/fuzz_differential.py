@@ -36,7 +36,8 @@ def check_one(data: bytes) -> None:
         UsageError: ``ADDCOW_FUZZ_TARGET`` names no implementation.
         AdapterError: it cannot be started.
     """
-    compare(program_of(data), _implementation(os.environ.get("ADDCOW_FUZZ_TARGET") or REFERENCE))
+    implementation = _implementation(os.environ.get("ADDCOW_FUZZ_TARGET") or REFERENCE)
+    compare(program_of(data), implementation, data)
 
 
 def program_of(data: bytes) -> Program:
@@ -49,12 +50,13 @@ def explain(data: bytes) -> str:
     return dump_program(program_of(data))
 
 
-def compare(program: Program, target: Target) -> None:
+def compare(program: Program, target: Target, data: bytes = b"") -> None:
     """Run a program on an implementation and on the engine.
 
     Args:
         program: the program; where it wants its files does not matter.
         target: the implementation.
+        data: the input that it was, for what is counted.
 
     Raises:
         Finding: they differ, one of them breaks a rule, or the implementation gave no answer.
@@ -62,7 +64,7 @@ def compare(program: Program, target: Target) -> None:
     done: list[Operation] = []
     with _directory(target) as directory:
         try:
-            _run(program, target, directory, done)
+            _run(program, target, directory, done, data)
         except Unsupported:
             return
         except Violation as violation:
@@ -76,8 +78,8 @@ def compare(program: Program, target: Target) -> None:
                 raise
 
 
-def _run(program: Program, target: Target, directory: str | None, done: list[Operation]) -> None:
-    pair = Pair(program.disk, target, addcow_ref, directory)
+def _run(program: Program, target: Target, directory: str | None, done: list[Operation], data: bytes) -> None:
+    pair = Pair(program.disk, target, addcow_ref, directory, data)
     try:
         for operation in (*program.operations, Flush()):
             done.append(operation)

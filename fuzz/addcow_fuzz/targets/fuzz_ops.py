@@ -21,7 +21,7 @@ def check_one(data: bytes) -> None:
     Raises:
         Finding: the engine breaks a rule, or raises what it has not declared.
     """
-    wrong = run(decode(data), addcow_ref)
+    wrong = run(decode(data), addcow_ref, data)
     if wrong:
         raise finding(wrong) from wrong.violation
 
