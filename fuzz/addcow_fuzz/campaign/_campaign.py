@@ -132,6 +132,7 @@ class Campaign:
         self._tries: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._given: Counter[str] = Counter()
+        self._unkept: set[str] = set()
         self._slices, self._tallies = restored(store)
         for subject in plan.subjects:
             self._tallies.setdefault(subject.name, Tally())
@@ -167,6 +168,7 @@ class Campaign:
                 continue
             order = self._order(subject, 1, name)
             self._take_in(order, self._exchange.collected(order))
+        self._keep()
 
     def _order(self, subject: Subject, seconds: int, name: str) -> Slice:
         return Slice(
@@ -210,6 +212,7 @@ class Campaign:
                 self._again(executor, order, error)
             else:
                 self._take_in(order, result, future)
+        self._keep()
 
     def _again(self, executor: Executor, order: Slice, error: BaseException) -> None:
         """Run a slice again whose worker died; one that has failed by itself counts against its target."""
@@ -244,22 +247,28 @@ class Campaign:
             corpus=len(os.listdir(self._store.corpus(name))),
             now=time.time(),
         )
-        self._keep(name)
-        self._exchange.taken(order, result)
+        self._unkept.add(name)
         for each in found:
             self._heard(each, standing(each.token, self._plan.registry))
+        self._exchange.taken(order, result)
 
-    def _keep(self, name: str) -> None:
-        tally = self._tallies[name]
-        home = self._store.at("stats", name)
-        os.makedirs(home, exist_ok=True)
-        self._store.write(os.path.join(home, "fuzzer_stats"), fuzzer_stats(name, tally).encode(), sync=False)
-        self._store.write(os.path.join(home, "plot_data"), plot_data(tally).encode(), sync=False)
+    def _keep(self) -> None:
+        """Write the counters down: once for all slices that have ended together, as there may be many."""
+        if not self._unkept:
+            return
+        for name in sorted(self._unkept):
+            tally = self._tallies[name]
+            home = self._store.at("stats", name)
+            os.makedirs(home, exist_ok=True)
+            for file, text in (("fuzzer_stats", fuzzer_stats(name, tally)), ("plot_data", plot_data(tally))):
+                self._store.write(os.path.join(home, file), text.encode(), sync=False)
+        self._unkept.clear()
         targets = {name: tally.as_json() for name, tally in self._tallies.items()}
         self._store.keep_state({"format": 1, "slices": self._slices, "targets": targets})
 
     def _wind_up(self, executor: Executor) -> None:
         """Tell slices that run on to end, and take in what they have."""
+        self._keep()
         self._exchange.end()
         until = time.monotonic() + _STOPPING
         for future in list(self._flying):
