@@ -30,6 +30,7 @@ def campaign(path, detail="expected this, and saw that"):
                 Result((), (), Counters(1000 * number, 10 + number, 20, 30.0)),
                 added=number % 2, found=number == 3, corpus=5 * number, now=1000.0 + number,
             )  # fmt: skip
+        tally.reached = {"disk: seen": 2500, "disk: never seen": 0, detail: 1}
         targets = {"fake": tally.as_json(), "idle-target": Tally().as_json()}
         store.keep_state({"format": 1, "slices": 39, "targets": targets})
     return store
@@ -48,6 +49,24 @@ def test_page_tells_findings_and_targets(tmp_path):
     assert "780,000 executions" in text
     assert "<script" not in text
     assert not re.search(r"(src|href)=|https?:", text)
+
+
+def test_page_shows_states_that_are_never_reached_first(tmp_path):
+    states = page(campaign(tmp_path)).partition('<details class="states" open>')[2]
+    assert re.findall(r'<div(?: class="(never)")?><dt><bdi>(.*?)</bdi></dt><dd>(.*?)</dd>', states) == [
+        ("never", "disk: never seen", "never"),
+        ("", "expected this, and saw that", "1"),
+        ("", "disk: seen", "2,500"),
+    ]
+
+
+def test_folder_of_a_version_that_counted_no_states_gives_a_page(tmp_path):
+    store = campaign(tmp_path)
+    state = store.state()
+    for told in state["targets"].values():
+        del told["reached"]
+    store.keep_state(state)
+    assert 'class="states"' not in page(store)
 
 
 def test_page_without_findings(tmp_path):
