@@ -130,7 +130,7 @@ def write_of_nothing_sets_a_bit(patch):
             self.bitmap.set(offset // self.unit_size, offset // self.unit_size + 1)
 
 
-@planted("DYN-002", "DYN-003", "DYN-001", longest=1, revision=Revision.V4)
+@planted("DYN-002", "DYN-012", longest=1, revision=Revision.V4)
 def last_of_many_bits_is_not_set(patch):
     @wrap(patch, bitmap.Bitmap, "set")
     def set_bits(real, self, first, stop):
@@ -197,7 +197,7 @@ def extents_say_zeros_of_what_is_below(patch):
                 yield extent
 
 
-@planted("DYN-001", "DYN-002", longest=2)
+@planted("DYN-002", "DYN-012", longest=2)
 def extents_count_zeros_as_below(patch):
     @wrap(patch, image.Image, "extents")
     def extents(real, self, *args):

@@ -170,7 +170,7 @@ wrong_image(
 )
 
 
-@scenario("ACW-DYN-001", Fault(0), Write(3 * CLUSTER - 1, 2))
+@scenario("ACW-DYN-002", Fault(0), Write(3 * CLUSTER - 1, 2))
 class WriteOutsideFailsAndIsDoneInPart(Passing):
     def write(self, offset, data, *, fua):
         try:
@@ -214,7 +214,7 @@ wrong_image(
 )
 wrong_image("ACW-DYN-012", Stream(), name="stream does nothing", stream=lambda *_, **__: True)
 wrong_image(
-    "ACW-DYN-002",
+    "ACW-DYN-012",
     Stream(),
     disk=LARGE,
     name="stream of a large disk does nothing",
@@ -289,7 +289,7 @@ def creating_leaves_bytes_behind_the_bitmap(target, real):
     target.write(target.length(), b"\1")
 
 
-@scenario("ACW-DYN-009", create=True)
+@scenario("ACW-DYN-010", create=True)
 def created_image_is_none(target, _real):
     target.write(0, b"nothing")
 

@@ -89,7 +89,7 @@ wrong_image(
     name="durable write is not",
     write=lambda image, offset, data, **_: image.real.write(offset, data),
 )
-wrong_image("ACW-DYN-002", Write(0, 9), Flush(), name="flush writes no bits", flush=lambda _: None)
+wrong_image("ACW-DYN-005", Write(0, 9), Flush(), name="flush writes no bits", flush=lambda _: None)
 wrong_image(
     "ACW-DYN-001",
     Write(3 * MIB, 9),
@@ -221,7 +221,7 @@ class SecondFlushForgetsTheFirst(Passing):
                 raise
 
 
-@scenario("ACW-DYN-009", *SYNCED, Fault(0), Reopen())
+@scenario("ACW-HDR-001", *SYNCED, Fault(0), Reopen())
 class FailedClosingBreaksTheImage(Passing):
     def close(self):
         try:

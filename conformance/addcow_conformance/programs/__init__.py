@@ -28,7 +28,7 @@ from addcow_conformance.programs._program import (
 )
 from addcow_conformance.programs._requests import tell
 from addcow_conformance.programs._session import Result, Session
-from addcow_conformance.programs._violation import Violation
+from addcow_conformance.programs._violation import Violation, refused
 
 __all__ = [
     "IMAGE",
@@ -65,5 +65,6 @@ __all__ = [
     "load_program",
     "make_backing",
     "program_schema",
+    "refused",
     "tell",
 ]

@@ -13,6 +13,7 @@ from addcow_conformance.programs._program import (
     Read,
     Reopen,
     Resize,
+    Stream,
     Write,
     Zeroes,
 )
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from addcow_conformance.programs._session import Result, Session
+    from addcow_conformance.programs._violation import Bytes
     from addcow_conformance.programs._watch import Call
     from addcow_conformance.targets import Image
     from addcow_spec.model import Revision
@@ -37,8 +39,11 @@ _WINDOW = 64 << 10
 _MANY = 16
 # Bytes of a difference that are kept, and that are told in a line.
 _SHOWN, _TOLD = 32, 8
+# The rule of bits that are wrong; and of those that are wrong after what is no write.
+_BITS = "ACW-DYN-002"
+_BITS_OF: dict[type[Operation | None], str] = {Resize: "ACW-DYN-011", Stream: "ACW-DYN-012"}
 # The bits that are set in each byte.
-_BITS = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
+_BITS_IN = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
 
 
 def compare(
@@ -71,13 +76,12 @@ def compare(
     if image.size != session.oracle.size:
         raise Violation("ACW-DYN-011", f"the size is {image.size}, and not {session.oracle.size}")
     _compare_bytes(session, image, rule, operation)
-    if "extents" in session.abilities:
-        _compare_units(session, image)
-    for change in session.watch.changes[seen:]:
-        _judge_reading(session, "a comparison", change)
+    _judge_comparison(session, seen)
+    _compare_units(session, image, operation)
+    _judge_comparison(session, seen)
     session.checked = session.checked and not _written(session.watch.changes)
     if flushed and not session.checked:
-        _compare_files(session)
+        _compare_files(session, operation)
         session.checked = True
 
 
@@ -112,6 +116,11 @@ def _judge_reading(session: Session, operation: object, change: Call) -> None:
         raise Violation("ACW-DYN-004", f"{operation} writes: {change}")
 
 
+def _judge_comparison(session: Session, since: int) -> None:
+    for change in session.watch.changes[since:]:
+        _judge_reading(session, "a comparison", change)
+
+
 # --- the disk's bytes
 
 
@@ -123,7 +132,10 @@ def _compare_bytes(session: Session, image: Image, rule: str, operation: Operati
             continue
         if isinstance(operation, Write | Zeroes) and 0 <= wrong - operation.offset < operation.length:
             rule = "ACW-DYN-001"
-        raise differing(session, rule, f"bytes from {wrong} on are not the disk's", offset, data)
+        found = differing(session, rule, f"bytes from {wrong} on are not the disk's", offset, data)
+        if isinstance(operation, Write | Zeroes):  # a wrong bit may be why
+            _compare_units(session, image, operation, found.difference)
+        raise found
 
 
 def differing(session: Session, rule: str, what: str, offset: int, data: bytes) -> Violation:
@@ -162,8 +174,12 @@ def _windows(session: Session) -> Iterator[tuple[int, int]]:
 # --- the bitmap
 
 
-def _compare_units(session: Session, image: Image) -> None:
+def _compare_units(
+    session: Session, image: Image, operation: Operation | None, difference: Bytes | None = None
+) -> None:
     """Extents: complete, in order, true about zeros, and allocated where the oracle wants it."""
+    if "extents" not in session.abilities:
+        return
     oracle, found, at = session.oracle, set[int](), 0
     for extent in image.extents():
         if extent.start != at or extent.length < 1:
@@ -181,7 +197,7 @@ def _compare_units(session: Session, image: Image) -> None:
             raise Violation("ACW-DYN-001", f"the extent at {extent.start} is said to be zeros")
     if at != oracle.size:
         raise Violation("ACW-DYN-001", f"the extents end at {at}, and the disk at {oracle.size}")
-    _judge_units(session, found, "in the extents")
+    _judge_units(session, found, "in the extents", _BITS_OF.get(type(operation), _BITS), difference)
 
 
 def _is_zero(session: Session, start: int, end: int) -> bool:
@@ -194,18 +210,24 @@ def _is_zero(session: Session, start: int, end: int) -> bool:
     return all(session.oracle.see(first, bytes(stop - first)) is None for first, stop in pieces)
 
 
-def _judge_units(session: Session, found: set[int], where: str) -> None:
+def _judge_units(
+    session: Session, found: set[int], where: str, rule: str, difference: Bytes | None = None
+) -> None:
     wrong = session.oracle.see_units(found)
     if wrong:
         unit = min(wrong)
         state = "set" if unit in found else "clear"
-        raise Violation("ACW-DYN-002", f"unit {unit} is {state} {where}; {len(wrong)} units are wrong")
+        detail = f"unit {unit} is {state} {where}; {len(wrong)} units are wrong"
+        raise Violation(rule, detail, difference, otherwise=_BITS)
 
 
-def _compare_files(session: Session) -> None:
+def _compare_files(session: Session, operation: Operation | None) -> None:
     """After a flush: the bits on disk, and what the checker says."""
     file = session.files.get(IMAGE)
-    _judge_units(session, bits_set(file, session.disk.revision, session.oracle.size), "in the file")
+    found, rule = bits_set(file, session.disk.revision, session.oracle.size), _BITS
+    if isinstance(operation, Flush) and "extents" in session.abilities and found < session.oracle.must_be_set:
+        rule = "ACW-DYN-005"  # the image shows them, so that they are in memory only
+    _judge_units(session, found, "in the file", _BITS_OF.get(type(operation), rule))
     # All that the checker looks at, as it reads nothing of the image file, and what is below has not changed.
     looked_at = file, session.files.length(RAW), session.warnings
     if looked_at in session.sound:
@@ -225,4 +247,4 @@ def bits_set(file: bytes, revision: Revision, size: int) -> set[int]:
     geometry = Geometry(revision, size)
     bitmap = file[geometry.bitmap_offset : geometry.bitmap_end]
     held = ((at * 8, byte) for at, byte in enumerate(bitmap) if byte)
-    return {first + bit for first, byte in held for bit in _BITS[byte]}
+    return {first + bit for first, byte in held for bit in _BITS_IN[byte]}

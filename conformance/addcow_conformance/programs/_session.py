@@ -12,6 +12,7 @@ from collections import Counter
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
+from addcow_conformance.checker import Verdict
 from addcow_conformance.oracle import Oracle
 from addcow_conformance.programs._abilities import check_disk, lacking
 from addcow_conformance.programs._backing import BackingFiles, make_backing
@@ -31,7 +32,7 @@ from addcow_conformance.programs._program import (
     Via,
 )
 from addcow_conformance.programs._steps import RULES, STEPS
-from addcow_conformance.programs._violation import Violation
+from addcow_conformance.programs._violation import Violation, refused
 from addcow_conformance.programs._watch import Call, Faults, Watch, WatchedStorage
 from addcow_conformance.targets import abilities_of, is_external
 from addcow_ref.testing import Fault as ArmedFault
@@ -201,7 +202,7 @@ class Session:
         backing = self.disk.backing
         stated = backing and backing.kind is BackingKind.RAW and self.disk.revision is Revision.V10
         file = self._wrapped(self.files.create(IMAGE))
-        refused = None
+        refusal = None
         try:
             self.target.create_image(
                 file,
@@ -211,26 +212,43 @@ class Session:
                 revision=self.disk.revision,
             )
         except UsageError as error:
-            refused = error
+            refusal = error
         except AdapterError:
             raise
         except Exception as error:
-            raise Violation("ACW-DYN-010", f"creating fails: {type(error).__name__}: {error}") from error
+            raise refused("ACW-DYN-010", "creating fails", error) from error
         file.close()
         length = self.files.length(IMAGE)
         for change in self.watch.changes:
             if change.name != IMAGE:
                 raise Violation("ACW-DYN-010", f"creating writes to another file: {change}")
-        if self.odd(self.disk.size) != (refused is not None):
-            raise Violation(
-                "ACW-DYN-010", f"creating is refused: {refused}" if refused else "an odd size is taken"
-            )
-        if refused is None:
+        if refusal is not None:
+            self._judge_refusal(refusal, length)
+            return
+        if self.odd(self.disk.size):
+            raise Violation("ACW-DYN-010", "an odd size is taken")
+        self._open_created()
+        if self.comparing:
+            compare(self, "ACW-DYN-001")
+
+    def _judge_refusal(self, refusal: UsageError, length: int) -> None:
+        """Judge that no image was created, and so many bytes are there."""
+        if not self.odd(self.disk.size):
+            raise refused("ACW-DYN-010", "creating is refused", refusal) from refusal
+        if not self.names(refusal, "ACW-SIZ-007") or length:
+            raise Violation("ACW-DYN-010", f"refused by {refusal.rule or 'no rule'}, {length} bytes are left")
+
+    def _open_created(self) -> None:
+        """Open a new image; where it is refused, and is not sound, who created it is to blame."""
+        try:
             self.open(writable=True)
-            if self.comparing:
-                compare(self, "ACW-DYN-010")
-        elif not self.names(refused, "ACW-SIZ-007") or length:
-            raise Violation("ACW-DYN-010", f"refused by {refused.rule or 'no rule'}, {length} bytes are left")
+        except Violation as violation:
+            report = self.files.check(self.disk.revision)
+            if report.verdict not in {Verdict.INVALID, Verdict.NOT_ADD_COW}:
+                raise
+            broken = ", ".join(report.rule_counts)
+            detail = f"what is created breaks {broken}; {violation.detail}"
+            raise Violation("ACW-DYN-010", detail, otherwise=violation.rule) from violation.__cause__
 
     def names(self, refusal: UsageError, rule: str) -> bool:
         """Whether a refusal names the rule; another process need not know it."""
@@ -265,8 +283,7 @@ class Session:
             left = self.watch.opened
             self.watch.close_all()
             if before or not self.struck or not isinstance(error, AddCowError):
-                message = f"a sound image is refused: {type(error).__name__}: {error}"
-                raise Violation("ACW-DYN-009", message) from error
+                raise refused("ACW-DYN-009", "an image that must be sound is refused", error) from error
             if left:
                 raise Violation("ACW-DYN-009", f"{left} files are open after a refusal") from error
             return False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-__all__ = ["Violation"]
+from addcow_spec.rules import Stage, catalogue
+
+__all__ = ["Violation", "refused"]
 
 # An offset, the bytes that should be there, and those that are.
 Bytes: TypeAlias = tuple[int, bytes, bytes]
@@ -17,13 +19,31 @@ class Violation(Exception):
         rule: id of the rule.
         detail: what was expected, and what was seen.
         difference: where bytes differ, the first offset, and what should be and is from there on; else None.
+        otherwise: the rule that this breaks where a profile has not the first one; empty if none.
     """
 
-    def __init__(self, rule: str, detail: str, difference: Bytes | None = None) -> None:
+    def __init__(
+        self, rule: str, detail: str, difference: Bytes | None = None, *, otherwise: str = ""
+    ) -> None:
         super().__init__(f"{rule}: {detail}")
         self.rule = rule
         self.detail = detail
         self.difference = difference
+        self.otherwise = otherwise
 
-    def __reduce__(self) -> tuple[type[Violation], tuple[str, str, Bytes | None]]:
-        return type(self), (self.rule, self.detail, self.difference)
+    def __reduce__(self) -> tuple[type[Violation], tuple[str, str, Bytes | None], dict[str, str]]:
+        return type(self), (self.rule, self.detail, self.difference), {"otherwise": self.otherwise}
+
+
+def refused(rule: str, what: str, error: BaseException) -> Violation:
+    """The violation that a refusal is: of the rule that it names, which the image keeps.
+
+    Args:
+        rule: the rule that is broken where it names none, or one about other files: perhaps it has looked for
+            the wrong ones.
+        what: what was refused.
+        error: the refusal, or whatever came instead of one.
+    """
+    stated = catalogue().get(getattr(error, "rule", ""))
+    named = rule if stated is None or stated.stage is Stage.ENVIRONMENT else stated.id
+    return Violation(named, f"{what}: {type(error).__name__}: {error}", otherwise=rule)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from addcow_conformance.programs import Endless, Patience, Violation
+from addcow_conformance.programs import Endless, Patience, Violation, refused
 from addcow_ref import FileStorage
 from addcow_spec.errors import AdapterError, AddCowError
 from addcow_spec.model import Revision
@@ -76,7 +76,7 @@ def make(bench: Bench, size: int, below: int) -> bytes:
         put(base, (_PIECE * (below // len(_PIECE) + 1))[:below])
     error = create(bench, path, b"disk.raw", b"base.raw" if below else None)
     if error is not None:
-        raise Violation(_RULE, f"creating fails: {error}")
+        raise refused(_RULE, "creating fails", error)
     return path
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from addcow_conformance.checker import CheckOptions, FileFormat, Verdict, check_image
-from addcow_conformance.programs import Endless, Patience, Unsupported, Violation
+from addcow_conformance.programs import Endless, Patience, Unsupported, Violation, refused
 from addcow_conformance.suite.vectors import Label, materialize
 from addcow_ref import FileStorage
 from addcow_spec.errors import AdapterError, ImageError, ImageInUse, StorageError, UsageError
@@ -96,7 +96,8 @@ def open_vector(
         musts | (reviewed & _ENDLESS) | {_BEYOND[found] for found in expected.findings if found in _BEYOND}
     )
     allowed = allowed.union(*(_SAME.get(found, ()) for found in musts))
-    with guard(root, "ACW-DYN-009", f"opened for {'writing' if writable else 'reading'}"):
+    rule, purpose = ("ACW-DYN-009", "writing") if writable else ("ACW-DYN-004", "reading")
+    with guard(root, rule, f"opened for {purpose}"):
         refusal, failure = _open(bench, scene, stated, extra, writable=writable)
     layers = {_LAYERS[file.format] for file in report.files[1:] if file.format in _LAYERS}
     lacks = tuple(sorted(layers - bench.abilities))
@@ -160,6 +161,8 @@ def judge_refusal(answer: Answer) -> None:
         Unsupported: the target has no such files below.
         Violation: it should have been opened, or the rule that is named is not broken.
     """
+    if answer.refusal is None:
+        raise AssertionError("the image was not refused")
     named = getattr(answer.refusal, "rule", "")
     if answer.lacks and named not in answer.musts:
         raise Unsupported(f"the target has not said {', '.join(answer.lacks)}")
@@ -168,7 +171,7 @@ def judge_refusal(answer: Answer) -> None:
     ):
         return  # what is missing or unreadable may be an error of the system
     if not answer.allowed and answer.expected.result is Verdict.VALID:
-        raise Violation("ACW-DYN-009", f"a sound image is refused: {answer.refusal}")
+        raise refused("ACW-DYN-009", "a sound image is refused", answer.refusal)
     if answer.expected.result is Verdict.ACCEPTABLE and not answer.musts:
         return
     if isinstance(answer.refusal, StorageError):

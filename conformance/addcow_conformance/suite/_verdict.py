@@ -102,12 +102,13 @@ def _counts(rule: str, profile: Profile) -> bool:
 
 def _judged(case: Case, profile: Profile, error: BaseException) -> _Found:
     """What it comes to that a case ends in an exception."""
-    if isinstance(error, Violation) and not _counts(error.rule, profile):
-        return _Found(Outcome.SKIP, f"{profile} has no {error.rule}: {error.detail}")
     if isinstance(error, Violation):
+        broken = next((rule for rule in (error.rule, error.otherwise) if rule and _counts(rule, profile)), "")
+        if not broken:
+            return _Found(Outcome.SKIP, f"{profile} has no {error.rule}: {error.detail}")
         outcome = Outcome.TIMEOUT if isinstance(error.__cause__, Endless) else Outcome.FAIL
         difference = Difference(*error.difference) if error.difference else None
-        return _Found(outcome, error.detail, error.rule, difference)
+        return _Found(outcome, error.detail, broken, difference)
     outcome = next(outcome for kind, outcome in _KINDS if isinstance(error, kind))
     return _Found(
         outcome,

@@ -95,6 +95,7 @@ class Score(NamedTuple):
         told: how many of them a case of their rule tells.
         usual, most: other cases that are not passed, in the median and at most.
         named: miniatures of which a result names the rule that they break.
+        results, naming: cases that are not passed of all miniatures, and those of them that name that rule.
     """
 
     miniatures: int
@@ -102,24 +103,29 @@ class Score(NamedTuple):
     usual: float
     most: int
     named: int
+    results: int
+    naming: int
 
     def __str__(self):
         return (
             f"Of {self.miniatures} miniatures {self.told} are told by a case of the rule that they break. "
             f"Of other cases {self.usual:g} are not passed in the median, and {self.most} at most. "
-            f"Of {self.named} a result names the rule."
+            f"Of {self.named} a result names the rule, as {self.naming:,} of all {self.results:,} results do."
         )
 
 
 def score_of(rows):
     """The score of all rows."""
     others = [row.others for row in rows]
+    naming = [row.named[MINIATURES[row.name].rule] for row in rows]
     return Score(
         len(rows),
         sum(bool(row.told_by) for row in rows),
         median(others),
         max(others),
-        sum(MINIATURES[row.name].rule in row.named for row in rows),
+        sum(map(bool, naming)),
+        sum(row.own + row.others for row in rows),
+        sum(naming),
     )
 
 

@@ -68,7 +68,7 @@ class PagesAreNeverGivenBack(Bitmap):
         pass
 
 
-@breaks("ACW-DYN-002")
+@breaks("ACW-DYN-005")
 class LastBytesOfThePageAreNotWritten(Bitmap):
     """Whoever rounds the range of the bitmap to sectors, and rounds its end down, as the drivers did."""
 

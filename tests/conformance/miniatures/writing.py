@@ -108,7 +108,7 @@ class ZeroesTakeWholeUnits(Image):
         self.raw_file.write_zeroes(start, end - start, unmap=unmap)
 
 
-@breaks("ACW-DYN-001")
+@breaks("ACW-DYN-002")
 class ZeroesClearNoUnit(Image):
     """Whoever takes clear units for zeros already, and writes none there."""
 

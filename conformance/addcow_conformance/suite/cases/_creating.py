@@ -82,19 +82,19 @@ def _place(bench: Bench) -> tuple[bytes, bytes]:
 
 
 def _no_image(bench: Bench) -> None:
-    _refuses(bench, "ACW-ENV-001", b"absent.raw")
+    _refuses(bench, b"absent.raw")
 
 
 def _no_backing(bench: Bench) -> None:
-    _refuses(bench, "ACW-ENV-002", b"disk.raw", b"absent.raw")
+    _refuses(bench, b"disk.raw", b"absent.raw")
 
 
-def _refuses(bench: Bench, rule: str, *names: bytes) -> None:
+def _refuses(bench: Bench, *names: bytes) -> None:
     """Names of files that are not there are refused, and nothing is left."""
     bench.need("create")
     _, path = _place(bench)
     if create(bench, path, *names) is None:
-        raise Violation(rule, "an image is created on a file that is missing")
+        raise Violation(_RULE, "an image is created on a file that is missing")
     if os.path.exists(path) and os.path.getsize(path):
         raise Violation(_RULE, "a refusal leaves a file behind")
 
