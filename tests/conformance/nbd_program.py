@@ -93,6 +93,14 @@ def hold_a_lock():
         subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno()])
 
 
+def keep_others_out(image):
+    """One at a time, for as long as this process lives."""
+    try:
+        fcntl.flock(os.open(image, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        refuse("ACW-DYN-014: it is in use", 1)
+
+
 def go_away():
     before = os.getpid()
     if os.fork():
@@ -138,6 +146,8 @@ AT_END = {
 def main():
     image, path, *rest = sys.argv[1:]
     mode = os.path.basename(image).partition(".")[0]
+    if "ADDCOW_TEST_LOCKS" in os.environ:
+        keep_others_out(image)
     flags = FLAGS | FLUSH | FUA | ZEROES | (READ_ONLY if "ro" in rest else 0)
     if mode in AT_END:
         signal.signal(signal.SIGTERM, AT_END[mode])

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 
 from addcow_conformance.adapters._nbd_command import Command
+from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.adapters.nbd import load
 from addcow_conformance.programs import Disk, Session, Write
 from addcow_conformance.targets import is_external, load_target
@@ -362,6 +363,6 @@ def test_scripts_are_kept_when_asked_for(target, tmp_path):
             session.run([Write(1, 2)])
         first, *lines = target.transcript.lines
     finally:
-        target.transcript._prologue = None
+        target.transcript.join(Transcript())
     assert first == "first"
     assert any("h.pwrite" in line for line in lines)

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.programs import (
     Backing,
     BackingKind,
@@ -122,7 +123,7 @@ def test_a_script_does_the_same_again(second, tmp_path):
             session.kill()
         lines = second.transcript.lines
     finally:
-        second.transcript._prologue = None
+        second.transcript.join(Transcript())
     before = {path.name: path.read_bytes() for path in tmp_path.glob("disk.*")}
     for name in before:
         (tmp_path / name).unlink()

@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.adapters._command import Child, Ran, refusal, shell_line
-from addcow_conformance.adapters._transcript import HereDocument
+from addcow_conformance.adapters._dialogue import Dialogue
 from addcow_spec.errors import Crashed, InvalidImage, ProtocolViolation, StorageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _OUTPUT = 8 * LARGEST
 
 _PROMPT = re.compile(rb"(?:\A|\n)[^\s>]+> \Z")
 _LONGEST_PROMPT = 200
+# The same for grep.
+_PROMPTED = "^[^[:space:]>]+> $"
 # Without an image qemu-io of 2011 goes on to ask for commands.
 _NOT_OPENED = re.compile(rb"can't open|could not open|no file open", re.IGNORECASE)
 _DONE = re.compile(rb"^(?:read|wrote) ([0-9]+)/([0-9]+) bytes at offset ([0-9]+)", re.MULTILINE)
@@ -49,17 +51,6 @@ class Complaint(Exception):
     def __init__(self, ran: Ran) -> None:
         reason, self.rule = refusal(ran)
         super().__init__(reason)
-
-
-class _Script(HereDocument):
-    """What a process was told, after the files that it was told of."""
-
-    def __init__(self, command: str) -> None:
-        super().__init__(command)
-        self.files: list[str] = []
-
-    def __str__(self) -> str:
-        return "\n".join([*self.files, super().__str__()])
 
 
 class QemuIo:
@@ -89,12 +80,13 @@ class QemuIo:
         self._timeout = timeout
         self._child = Child((*under, *words), limit=_OUTPUT, directory=directory)
         self._complained = False
-        self._script = _Script(shell_line(words, directory))
+        self._script = Dialogue(shell_line(words, directory), answer=_PROMPTED, greets=True, by_line=False)
         self._kept = transcript.kept
         transcript.add(self._script)
         ran = self._answer("to open the image")
         if ran is None or _NOT_OPENED.search(ran.err):
             error = Complaint(ran or self._ended)
+            self._script.end()
             self._child.kill()
             raise InvalidImage(str(error), rule=error.rule)
 
@@ -114,7 +106,7 @@ class QemuIo:
 
     def ask(self, line: str) -> Ran:
         """What it says to a command."""
-        self._script.add(line)
+        self._script.tell(line)
         self._child.tell(line.encode() + b"\n")
         ran = self._answer(f"'{line}'")
         if ran is None:
@@ -177,7 +169,7 @@ class QemuIo:
             file.flush()
             if self._kept:
                 octal = "".join(f"\\{byte:03o}" for byte in data)
-                self._script.files.append(f"printf '{octal}' >{file.name}")
+                self._script.before.append(f"printf '{octal}' >{file.name}")
             self.request(f"{command} -s {file.name} {offset} {len(data)}", offset, len(data))
 
     def allocated(self) -> list[tuple[int, int, bool]] | None:
@@ -201,12 +193,13 @@ class QemuIo:
         Raises:
             StorageError: it fails, and no command did.
         """
-        self._script.add("quit")
+        self._script.tell("quit")
         self._child.tell(b"quit\n")
         try:
             if self._answer("quit") is not None:
                 raise self._child.failed(ProtocolViolation("it goes on after quit"))
         finally:
+            self._script.end()
             self._child.kill()
         if self._ended.status and not self._complained:
             raise StorageError(f"closing: {refusal(self._ended)[0]}")
@@ -217,13 +210,14 @@ class QemuIo:
         Raises:
             Crashed: it had ended before.
         """
-        self._script.killed = True
+        self._script.end(killed=True)
         status = self._child.kill()
         if status is not None:
             raise self._child.failed(Crashed(f"it ended before it was killed, with exit status {status}"))
 
     def drop(self) -> None:
         """SIGKILL, whatever it did."""
+        self._script.end(killed=True)
         self._child.kill()
 
 

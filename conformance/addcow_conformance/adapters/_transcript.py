@@ -8,52 +8,24 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from addcow_conformance.adapters._dialogue import NUMBERS, TURNS, Dialogue, Entry, Step
 
-__all__ = ["HereDocument", "Transcript"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["Transcript"]
 
 # Bytes that the longest header has.
 _HEADER = 4096
 
-# What feeds a command that is to be killed, tells its process id first, and kills it after so many lines.
-_FEED = '{ cat; while [ -e "$GO_ON" ]; do sleep 0.1; done; }'
-_TELL = "sh -c 'echo $$; exec \"$@\"' sh"
-_KILL = '{ read -r PID; head -n %d; kill -s KILL "$PID"; rm "$GO_ON"; }'
 
+class _Journal:
+    """What was done to a target, or to several of them, in the order in which it was done."""
 
-class HereDocument:
-    """A command of a script, and what it reads from its standard input; its lines come one by one.
-
-    Args:
-        command: the command, as a shell has it.
-        lines: the first lines; none of them is ``EOF``.
-        answered: whether each line is answered by a line. A kill comes after the last answer then, else after
-            a second.
-
-    Attributes:
-        killed: whether the command gets SIGKILL in place of the end of its input.
-    """
-
-    def __init__(self, command: str, lines: Iterable[str] = (), *, answered: bool = False) -> None:
-        self._command = command
-        self._answered = answered
-        self._lines = list(lines)
-        self.killed = False
-
-    def add(self, line: str) -> None:
-        """Add a line of its input."""
-        self._lines.append(line)
-
-    def __str__(self) -> str:
-        body = "\n".join([*self._lines, "EOF"])
-        if not self.killed:
-            return f"{self._command} <<'EOF'\n{body}"
-        if not self._answered:  # `$!` is the last process of the pipe
-            return f"(cat; sleep 2) <<'EOF' | {self._command} &\n{body}\nsleep 1; kill -KILL $!; wait"
-        return (
-            f"GO_ON=$(mktemp)\n{_FEED} <<'EOF' | {_TELL} {self._command} | {_KILL % len(self._lines)}\n{body}"
-        )
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.prologue: Callable[[], Iterable[str]] | None = None
+        self.numbers = 0
 
 
 class Transcript:
@@ -64,8 +36,7 @@ class Transcript:
     """
 
     def __init__(self) -> None:
-        self._pieces: list[str | HereDocument] = []
-        self._prologue: Callable[[], Iterable[str]] | None = None
+        self._journal = _Journal()
 
     def start(self, prologue: Callable[[], Iterable[str]] = tuple) -> None:
         """Forget what was done, and keep what is done from now on.
@@ -74,37 +45,93 @@ class Transcript:
             prologue: the lines that go before the first one, such as those that make the files; it is called
                 when the first line is added, before that is done.
         """
-        self._pieces, self._prologue = [], prologue
+        journal = self._journal
+        journal.entries, journal.prologue, journal.numbers = [], prologue, 0
+
+    def join(self, other: Transcript) -> None:
+        """Be one with another transcript: what is done to either target goes to the same script."""
+        self._journal = other._journal
 
     @property
     def kept(self) -> bool:
         """Whether lines are kept."""
-        return self._prologue is not None
+        return self._journal.prologue is not None
 
-    def add(self, piece: str | HereDocument) -> None:
-        """Add what is about to be done; it may span lines, and a here-document may grow later."""
-        if self._prologue is None:
+    def number(self) -> int:
+        """A number that nothing else has in the script; the first is 1."""
+        self._journal.numbers += 1
+        return self._journal.numbers
+
+    def add(self, piece: str | Dialogue) -> None:
+        """Add what is about to be done: lines of the shell, or a program that is told more later."""
+        if not self._begun():
             return
-        if not self._pieces:
-            self._pieces.extend(self._prologue())
-        self._pieces.append(piece)
+        if isinstance(piece, Dialogue):
+            piece.start(self._journal.entries)
+        else:
+            self._journal.entries.append(Entry(None, Step.LINE, piece))
+
+    def _begun(self) -> bool:
+        journal = self._journal
+        if journal.prologue is None:
+            return False
+        if not journal.entries:
+            journal.entries.extend(Entry(None, Step.LINE, line) for line in journal.prologue())
+        return True
 
     @contextmanager
     def making(self, path: bytes) -> Iterator[None]:
         """In the body a new image is made at a path, with no bit set: a header, and zeros."""
-        name = shlex.quote(os.fsdecode(path))
-        header = HereDocument(f"base64 -d > {name}")
-        self.add(header)
+        begun = self._begun()
         yield
-        if header in self:
+        if begun:
+            name = shlex.quote(os.fsdecode(path))
             with open(path, "rb") as file:
-                header.add(base64.b64encode(file.read(_HEADER).rstrip(b"\0")).decode())
+                header = base64.b64encode(file.read(_HEADER).rstrip(b"\0")).decode()
+            self.add(f"base64 -d > {name} <<'EOF'\n{header}\nEOF")
             self.add(f"truncate -s {os.path.getsize(path)} {name}")
 
     def __contains__(self, piece: object) -> bool:
-        return any(piece is held for held in self._pieces)
+        return any(entry.of is piece for entry in self._journal.entries)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """What was done so far."""
-        return tuple(map(str, self._pieces))
+        return tuple(_lines(self._journal.entries))
+
+
+def _lines(entries: Sequence[Entry]) -> Iterator[str]:
+    """The script: a program among whose entries are others is told in turns, any other one at once."""
+    turns = _in_turns(entries)
+    helpers = TURNS
+    free, numbers = list(NUMBERS), dict[Dialogue, int]()
+    for entry in entries:
+        program = entry.of
+        if program is None:
+            yield entry.text
+        elif program in turns:
+            if entry.step is Step.START:
+                if helpers:
+                    yield helpers
+                    helpers = ""
+                numbers[program] = free.pop(0)
+            yield program.turn(entry.step, entry.text, numbers[program])
+            if entry.step is Step.END:
+                free.insert(0, numbers.pop(program))
+        elif entry.step is Step.START:
+            yield program.whole([e.text for e in entries if e.of is program and e.step is Step.LINE])
+    for program, number in numbers.items():
+        yield program.turn(Step.END, "", number)
+
+
+def _in_turns(entries: Sequence[Entry]) -> set[Dialogue]:
+    """The programs that live while something else is done; one that was not ended lives to the last entry."""
+    living: list[Dialogue] = []
+    found: set[Dialogue] = set()
+    for entry in entries:
+        found.update(program for program in living if program is not entry.of)
+        if entry.of is not None and entry.step is Step.START:
+            living.append(entry.of)
+        elif entry.of is not None and entry.step is Step.END:
+            living.remove(entry.of)
+    return found

@@ -191,7 +191,10 @@ class NbdTarget:
         socket = os.path.join(self._sockets, str(next(self._numbers)))
         if len(os.fsencode(socket)) > _LONGEST_SOCKET:
             raise CannotStart("the directory for temporary files has too long a name for a socket")
-        self._script.serve(self._command.words(path, SOCKET, revision, writable=writable), directory)
+        self._script.serve(
+            self._command.words(path, SOCKET, revision, writable=writable),
+            None if os.path.isabs(path) else directory,
+        )
         until = time.monotonic() + self._timeout
         server = Server(self._command.words(path, socket, revision, writable=writable), directory, socket)
         try:

@@ -11,10 +11,11 @@ import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from addcow_conformance.adapters._dialogue import Dialogue
 from addcow_conformance.adapters._image import StdioImage
 from addcow_conformance.adapters._link import Link
 from addcow_conformance.adapters._make import make_image
-from addcow_conformance.adapters._transcript import HereDocument, Transcript
+from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.protocol import VERSION, Message, Validator, encode_line
 from addcow_spec.errors import (
     AdapterError,
@@ -33,6 +34,8 @@ __all__ = ["About", "StdioImage", "StdioTarget", "load"]
 
 # What no program can do, as long as it has no image open.
 _ERRORS: dict[str, Message] = {"no-such-request": {}, "read": {"offset": 0, "length": 0}}
+# What an answer ends in, for a script.
+_ANSWER = "}[[:space:]]*$"
 
 
 class _Storage(Protocol):
@@ -118,7 +121,7 @@ class StdioTarget:
         self._busy = False
         self._first: Message | None = None
         self.transcript = Transcript()
-        self._script = HereDocument("")
+        self._script: Dialogue | None = None
         self.about = self._introduce(self._live())
         self.abilities = frozenset(self.about.capabilities)
 
@@ -172,16 +175,18 @@ class StdioTarget:
             raise
 
     def _record(self, do: str, members: Message) -> None:
-        """Each process has a here-document; it may have been started before anything was kept."""
-        if self._script not in self.transcript:
+        """Each process is one of the script; it may have been started before anything was kept."""
+        if self._script is None or self._script not in self.transcript:
             first = _line("start", {"protocol": VERSION})
-            self._script = HereDocument(_from_here(self._command), [first], answered=True)
+            self._script = Dialogue(_from_here(self._command), [first], answer=_ANSWER)
             self.transcript.add(self._script)
-        self._script.add(_line(do, members))
+        self._script.tell(_line(do, members))
 
-    def _forget(self) -> Link | None:
-        """The process as it was, if there was one; the next one has another script."""
-        link, self._link, self._busy, self._script = self._link, None, False, HereDocument("")
+    def _forget(self, *, killed: bool = False) -> Link | None:
+        """The process as it was, if there was one; the next one is another one of the script."""
+        if self._script is not None:
+            self._script.end(killed=killed)
+        link, self._link, self._busy, self._script = self._link, None, False, None
         return link
 
     def probe(self) -> None:
@@ -290,15 +295,13 @@ class StdioTarget:
             self.ask("kill")
             self._busy = False
             return
-        self._script.killed = True
-        link = self._forget()
+        link = self._forget(killed=True)
         if link is not None:
             link.kill()
 
     def drop(self) -> None:
         """End the process by SIGKILL, whatever it did."""
-        self._script.killed = True
-        link = self._forget()
+        link = self._forget(killed=True)
         if link is not None:
             link.drop()
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import os
 import shlex
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.programs import dump_program
 from addcow_spec.rules import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from addcow_conformance.suite._case import Bench, Case
+    from addcow_conformance.targets import Target
 
 __all__ = ["Script"]
 
@@ -38,13 +41,22 @@ class Script:
         self._transcript: Any = getattr(bench.target, "transcript", None)
         if self._transcript is not None:
             bench.prepare = self._start
+            bench.load = partial(self._load, bench.load)
 
     def _start(self, directory: bytes) -> None:
         self._folder = os.fsdecode(directory)
         self._transcript.start(lambda: _files(directory))
 
-    def text(self, case: Case) -> str:
-        """The script; empty where there is none."""
+    def _load(self, load: Callable[[tuple[str, ...]], Target], under: tuple[str, ...]) -> Target:
+        """Another instance, what is done to which goes to the same script."""
+        target = load(under)
+        transcript = getattr(target, "transcript", None)
+        if transcript is not None and not under:  # what is run under a tracer is not for a reader to run
+            transcript.join(self._transcript)
+        return target
+
+    def text(self, case: Case, found: str) -> str:
+        """The script, with what was found in a line; empty where there is none."""
         lines = self._transcript.lines if self._transcript is not None else _in_process(self._bench)
         if not lines:
             return ""
@@ -52,10 +64,9 @@ class Script:
         head = ["#!/bin/sh", f"# {case.id}: {case.title}"]
         if stated:
             head.append(f"# {stated.id}, {stated.title}: {stated.statement}")
-        done = "\n".join(lines)
-        if self._folder:  # which will be another one
-            done = done.replace(self._folder, ".")
-        return "\n".join((*head, "set -u", *(_ELSEWHERE if self._transcript else ()), done)) + "\n"
+        head.append(f"# {found}")
+        script = "\n".join((*head, "set -u", *(_ELSEWHERE if self._transcript else ()), *lines)) + "\n"
+        return script.replace(self._folder, ".") if self._folder else script  # which will be another one
 
 
 def _in_process(bench: Bench) -> tuple[str, ...]:
@@ -96,8 +107,9 @@ def _data(path: bytes, name: str) -> Iterator[str]:
             if left < 0:
                 yield f"# {name} holds more than is shown here: from byte {start} on"
                 return
-            yield f"base64 -d <<'END' | dd of={name} bs=4096 seek={start // 4096} conv=notrunc status=none"
-            text = base64.b64encode(data).decode()
+            place = f"dd of={name} bs=4096 seek={start // 4096} conv=notrunc status=none"
+            yield f"base64 -d <<'END' | gzip -d | {place}"
+            text = base64.b64encode(gzip.compress(data, mtime=0)).decode()
             yield "\n".join(text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)) + "\nEND"
 
 

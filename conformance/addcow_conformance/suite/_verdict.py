@@ -89,7 +89,7 @@ def try_case(case: Case, bench: Bench) -> CaseResult:
         detail=_line(found.detail),
         difference=found.difference,
         said=found.said,
-        script=script.text(case) if bad else "",
+        script=script.text(case, f"{found.outcome}: {_line(found.detail)}") if bad else "",
         program=json.loads(dump_program(bench.program)) if bad and bench.program else None,
     )
 

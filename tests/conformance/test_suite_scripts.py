@@ -1,0 +1,120 @@
+"""Scripts of cases with two openers: run by sh they fail as the case did, and not where nothing is wrong."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from addcow_conformance.adapters._dialogue import Dialogue
+from addcow_conformance.adapters._transcript import Transcript
+from addcow_conformance.results import Outcome
+from tests.conformance.test_suite import run
+from tests.repo.tree import ROOT
+
+PYTHON = shlex.quote(sys.executable)
+CARELESS = f"{PYTHON} -S -E {ROOT}/tests/conformance/careless.py"
+NBD = f"{PYTHON} -S -E {ROOT}/tests/conformance/nbd_program.py {{image}} {{socket}} {{readonly:ro}}"
+# Who writes here leaves a file behind, by which the next one knows that somebody writes.
+STALE = """\
+name = "stale"
+revisions = ["v10"]
+[commands]
+size = '''sh -c '[ -e "$0.lock" ] && exit 1; echo 262144' {image}'''
+read = "head -c {length} /dev/zero {offset} {image}"
+write = '''sh -c 'cat >"$0.data"; [ "${ADDCOW_TEST_LOCKS-}" ] || : >"$0.lock"' {image} {offset} {length}'''
+"""
+
+
+def again(script, directory, **environment):
+    """What a script says when it is run."""
+    place = directory / "again"
+    place.mkdir(exist_ok=True)
+    ran = subprocess.run(
+        ["sh", "-c", script],
+        cwd=place,
+        env=os.environ | {"TMPDIR": str(place)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
+    )
+    return ran.stdout.decode()
+
+
+def script_of(case, name):
+    """The script of a case in which the second opener is not told of the first."""
+    result = run(f"ACW-DYN-014/v10/{case}", name=name)
+    assert (result.outcome, result.broken) == (Outcome.FAIL, "ACW-DYN-014"), result
+    return result.script
+
+
+def both(script, directory):
+    """What it says, and what it says where the implementation is right."""
+    return again(script, directory), again(script, directory, ADDCOW_TEST_LOCKS="1")
+
+
+def test_over_json_lines(tmp_path):
+    wrong, right = both(script_of("two-writers", f"stdio:{CARELESS} json"), tmp_path)
+    assert (wrong.count('{"size": 262144}'), wrong.count('"refused"')) == (2, 0)
+    assert (right.count('{"size": 262144}'), right.count('"refused"')) == (1, 1)
+
+
+def test_by_the_languages_of_qemu(tmp_path):
+    name = f'qemu:--qemu-img "{CARELESS} img" --qemu-io "{CARELESS} io"'
+    wrong, right = both(script_of("two-writers", name), tmp_path)
+    assert wrong.count("qemu-io> ") == right.count("qemu-io> ") + 1
+    assert (wrong.count("can't open"), right.count("can't open")) == (0, 1)
+
+
+@pytest.mark.system
+def test_over_nbd(tmp_path):
+    wrong, right = both(script_of("two-writers", f"nbd:{NBD}"), tmp_path)
+    assert wrong.count("connected 4096 bytes") == 2
+    assert right.count("connected 4096 bytes") == 1
+    assert "ACW-DYN-014" in right
+
+
+def test_by_a_command_for_each_request(tmp_path):
+    template = tmp_path / "adapter.toml"
+    template.write_text(STALE)
+    wrong, right = both(script_of("after-closing", f"cli:{template}"), tmp_path)
+    assert (wrong.count("262144"), right.count("262144")) == (1, 2)
+
+
+def test_programs_are_told_in_turns(tmp_path):
+    transcript = Transcript()
+    transcript.start()
+    first, second, third = (Dialogue(f"sed -u s/^/{n}/", answer=".") for n in "abc")
+    first.after = ["echo first is over"]
+    transcript.add(first)
+    first.tell("1")
+    transcript.add(second)
+    second.tell("2")
+    first.tell("'3'")
+    transcript.add("echo 4")
+    first.end(killed=True)
+    transcript.add(third)
+    third.tell("5")
+    second.tell("6")
+    said = again("\n".join(transcript.lines), tmp_path).splitlines()
+    told = [line.partition(": ")[2] or line for line in said if "Killed" not in line]
+    assert told == ["a1", "b2", "a'3'", "4", "first is over", "c5", "b6"]
+    assert os.listdir(tmp_path / "again") == []
+
+
+def test_a_program_that_is_alone_reads_all_at_once(tmp_path):
+    transcript = Transcript()
+    transcript.start()
+    first, second = (Dialogue(f"sed s/^/{n}/", answer=".") for n in "ab")
+    for program in (first, second):
+        transcript.add(program)
+        program.tell("1")
+        program.tell("2")
+        program.end()
+        transcript.add("echo 3")
+    assert len(transcript.lines) == 4
+    assert again("\n".join(transcript.lines), tmp_path).split() == ["a1", "a2", "3", "b1", "b2", "3"]
