@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from addcow_conformance.checker import Verdict
 from addcow_conformance.report._common import TOOL, contrast, extent, omitted, one_line, path_of, tally
+from addcow_conformance.report._github import MOST, annotation
 from addcow_spec.rules import Severity, rule
 from addcow_spec.text import printable
 
@@ -18,12 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["render"]
 
-# The service drops what a step annotates beyond this, of each level.
-_MOST = 10
-
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
-_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
-_PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def render(reports: Iterable[Report]) -> Iterator[str]:
@@ -37,7 +33,7 @@ def render(reports: Iterable[Report]) -> Iterator[str]:
         counts.update(report.counts)
         hidden += omitted(report)
         for severity, line in _annotations(report):
-            if written[severity] < _MOST:
+            if written[severity] < MOST:
                 written[severity] += 1
                 yield line
             else:
@@ -65,6 +61,4 @@ def _message(finding: Finding, hint: str) -> str:
 
 
 def _command(severity: Severity, path: bytes, title: str, message: str) -> str:
-    properties = {"file": printable(path), "title": title}
-    listed = ",".join(f"{key}={value.translate(_PROPERTY)}" for key, value in properties.items())
-    return f"::{_COMMANDS[severity]} {listed}::{message.translate(_DATA)}\n"
+    return annotation(_COMMANDS[severity], message, file=printable(path), title=title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from addcow_conformance.report._common import one_line
+from addcow_conformance.report._github import MOST, annotation
 from addcow_conformance.results._words import NOTHING, TOOL, contrast, described, entry, summary
 
 if TYPE_CHECKING:
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
     from addcow_conformance.results._model import Run
 
 __all__ = ["render"]
-
-# The service drops what a step annotates beyond this.
-_MOST = 10
-
-_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
-_PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def render(run: Run) -> Iterator[str]:
@@ -33,11 +28,11 @@ def render(run: Run) -> Iterator[str]:
     told += [_command(f"no such case: {one_line(known.case)}", entry(known)) for known in run.unmatched]
     if not run.tried:
         told.append(_command(NOTHING, "no case says anything of the target"))
-    yield from told[:_MOST]
-    hidden = len(told) - _MOST
+    yield from told[:MOST]
+    hidden = len(told) - MOST
     more = f"; {hidden:,} more not annotated" if hidden > 0 else ""
     yield f"{TOOL}: {summary(run)}{more}\n"
 
 
 def _command(title: str, message: str) -> str:
-    return f"::error title={title.translate(_PROPERTY)}::{message.translate(_DATA)}\n"
+    return annotation("error", message, title=title)
