@@ -78,9 +78,21 @@ def test_rule_that_no_catalogue_has_is_that_of_the_case() -> None:
 
 
 def test_long_script_is_cut_where_people_read_it() -> None:
-    said = text(run_of(replace(FAILED, script="echo\n" * 1000)), "human")
-    assert said.count("| echo") == 40
-    assert "960 lines more" in said
+    lines = ["echo first", *["echo"] * 1000, "printf '" + "x" * 5000 + "'", "echo last"]
+    said = text(run_of(replace(FAILED, script="\n".join(lines))), "human")
+    assert said.count("| echo") == 11
+    assert "| echo last" in said
+    assert "echo first" not in said
+    assert max(map(len, said.splitlines())) < 200
+    assert f"{len(lines):,} lines" in said
+    assert all(option in said for option in ("--scripts", "--json", "--html"))
+
+
+def test_what_differs_is_told_before_why_it_matters() -> None:
+    said = text(run_of(FAILED), "human")
+    parts = (STATED.title, FAILED.detail, "42 42 42 42", STATED.statement, str(STATED.sources[0]), "again")
+    places = [said.index(part) for part in parts]
+    assert places == sorted(places)
 
 
 def test_bytes_stand_side_by_side_even_where_one_side_ends() -> None:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 _LABEL = 15
-_SCRIPT = 40
+# Lines of a script, and characters of a line: more would push what was found out of sight.
+_SCRIPT, _COLUMNS = 12, 160
 
 _STYLES: dict[str, dict[str, Any]] = {
     Outcome.PASS: {"fg": "yellow", "bold": True},  # shown where a failure is expected
@@ -68,19 +69,25 @@ def render(run: Run, *, color: bool = False) -> Iterator[str]:
 def _deviation(result: CaseResult, paint: Paint) -> Iterator[str]:
     outcome = paint(result.outcome.upper(), result.outcome)
     yield f"{outcome}  {one_line(result.case)}: {one_line(result.title)}"
-    rule = stated(result)
-    pairs = [("rule", described(result))]
-    if rule:
-        pairs += [("says", rule.statement), *(("source", str(source)) for source in rule.sources)]
-    yield from _labelled((*pairs, *contrast(result)), paint)
+    yield from _labelled((("rule", described(result)), *contrast(result)), paint)
     yield from _block("bytes", list(byte_text(result.difference)) if result.difference else [], paint)
     yield from _block("stderr", [one_line(line) for line in result.said], paint)
-    yield from _labelled([("hint", rule.hint)] if rule else [], paint)
-    script = script_lines(result)
-    yield from _block("again", script[:_SCRIPT], paint)
-    if len(script) > _SCRIPT:
-        left_out = counted(len(script) - _SCRIPT, "line")
-        yield from _labelled([("", f"and {left_out} more; the other formats have them")], paint)
+    rule = stated(result)
+    if rule:
+        sources = (("source", str(source)) for source in rule.sources)
+        yield from _labelled((("says", rule.statement), *sources, ("hint", rule.hint)), paint)
+    yield from _script(script_lines(result), paint)
+
+
+def _script(lines: list[str], paint: Paint) -> Iterator[str]:
+    """The last lines, as the first make the files."""
+    shown = [line if len(line) <= _COLUMNS else f"{line[:_COLUMNS]} ..." for line in lines[-_SCRIPT:]]
+    label = "again"
+    if shown != lines:
+        said = f"the end of {counted(len(lines), 'line')}, which --scripts, --json and --html have"
+        yield from _labelled([(label, said)], paint)
+        label = ""
+    yield from _block(label, shown, paint)
 
 
 def _rest(run: Run, paint: Paint) -> Iterator[str]:
