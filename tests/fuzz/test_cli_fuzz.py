@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,11 +130,14 @@ def test_list_has_every_target():
 
 @pytest.mark.parametrize(("status", "expected"), [("open", 0), ("limitation", 0), ("fixed", 77)])
 def test_triage_holds_findings_against_the_registry(home, folder, status, expected):
-    answer = fuzz(
-        "triage", folder, "--registry", registry(home / "findings.toml", status), "--output", "json"
-    )
+    words = ("triage", folder, "--registry", registry(home / "findings.toml", status), "--output")
+    answer = fuzz(*words, "json")
     assert answer.status == expected
     assert [told["token"] for told in answer.document] == ["fake:-:first:a"]
+    annotated = fuzz(*words, "github")
+    assert annotated.status == expected
+    titles = re.findall("^::error title=(.*?)::", annotated.output, re.MULTILINE)
+    assert ["fake%3A-%3Afirst%3Aa" in title for title in titles] == [True] * (expected > 0)
     assert fuzz("triage", folder).status == 77
 
 
