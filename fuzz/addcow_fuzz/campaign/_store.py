@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ __all__ = ["BadFolder", "Store"]
 _FINDING = "finding.json"
 _LONGEST_NAME = 200
 _IDENTITY = 16
+# Files that are synced at a time, as a disk takes many for little more than one.
+_WRITERS = 8
 
 
 class BadFolder(AddCowError):
@@ -81,10 +84,11 @@ class Store:
     def add_inputs(self, target: str, inputs: Iterable[bytes]) -> int:
         """Add inputs to a corpus; how many were not there."""
         directory = self.corpus(target)
-        new = [(name, data) for data in inputs if not os.path.exists(name := f"{directory}/{digest(data)}")]
-        for name, data in new:
-            self.write(name, data, sync=False)
+        new = {name: data for data in inputs if not os.path.exists(name := f"{directory}/{digest(data)}")}
         if new:
+            with ThreadPoolExecutor(_WRITERS) as writers:
+                for written in [writers.submit(self.write, *each, sync=False) for each in new.items()]:
+                    written.result()
             _sync(directory)
         return len(new)
 
