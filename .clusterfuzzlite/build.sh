@@ -1,0 +1,3 @@
+#!/bin/bash -eu
+# As OSS-Fuzz does.
+exec "$SRC/add-cow/fuzz/oss-fuzz/build.sh"
