@@ -18,6 +18,10 @@ _COLUMNS = (
 )
 
 
+# They are written down whole each time, and a thousand workers end as many slices in a minute.
+_POINTS = 1024
+
+
 class Point(NamedTuple):
     """How far a target was after a slice.
 
@@ -28,6 +32,7 @@ class Point(NamedTuple):
         corpus: inputs in the corpus.
         found: findings of it.
         rate: executions a second in the last slice.
+        slices: how many there had been by then.
     """
 
     seconds: float
@@ -36,6 +41,7 @@ class Point(NamedTuple):
     corpus: int
     found: int
     rate: float
+    slices: int = 0
 
 
 @dataclass
@@ -53,7 +59,7 @@ class Tally:
         started: when the first slice ended, in seconds since 1970; 0 before that.
         updated: when the last slice ended.
         grew: when an input was last added.
-        points: how far it was after each slice.
+        points: how far it was after each slice; of many, more of the later ones.
         reached: states of the models, each with how often programs came to it.
     """
 
@@ -111,9 +117,13 @@ class Tally:
         self.updated = now
         self.grew = now if added else self.grew
         rate = counters.execs / counters.seconds if counters.seconds else 0.0
+        seconds = round(self.seconds, 1)
         self.points.append(
-            Point(round(self.seconds, 1), self.execs, self.edges, corpus, self.found, round(rate, 1))
+            Point(seconds, self.execs, self.edges, corpus, self.found, round(rate, 1), self.slices)
         )
+        if len(self.points) > _POINTS:
+            every = 1 << (2 * self.slices // _POINTS).bit_length()
+            self.points = [point for point in self.points if not point.slices % every]
 
 
 def fuzzer_stats(name: str, tally: Tally) -> str:
@@ -141,9 +151,9 @@ def fuzzer_stats(name: str, tally: Tally) -> str:
 
 
 def plot_data(tally: Tally) -> str:
-    """AFL's ``plot_data`` of a target: a line for each slice."""
+    """AFL's ``plot_data`` of a target: a line for each point."""
     lines = [f"# {_COLUMNS}"]
-    for number, point in enumerate(tally.points, 1):
-        values = (int(point.seconds), number, 0, point.corpus, 0, 0, point.edges, point.found, 0, 0)
+    for point in tally.points:
+        values = (int(point.seconds), point.slices, 0, point.corpus, 0, 0, point.edges, point.found, 0, 0)
         lines.append(", ".join(map(str, (*values, f"{point.rate:.2f}", point.execs, point.edges))))
     return "\n".join((*lines, ""))
