@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-
 import pytest
 
 from addcow_conformance.programs import (
@@ -26,7 +21,6 @@ from addcow_conformance.programs import (
     Zeroes,
 )
 from addcow_conformance.targets import is_external, load_target
-from addcow_ref import FileStorage
 from addcow_spec.errors import (
     AdapterError,
     CannotStart,
@@ -38,12 +32,11 @@ from addcow_spec.errors import (
     UsageError,
 )
 from addcow_spec.model import Revision
+from tests.conformance.by_path import SIZE, done_again, find_commands, opened, outcomes, refused
 from tests.conformance.command import suite
 from tests.repo.tree import ROOT
 
 EXAMPLE = f"cli:{ROOT / 'conformance/examples/cli-addcow-img/adapter.toml'}"
-SIZE = 200_192
-DISK = Disk(Revision.V10, SIZE, Backing(BackingKind.RAW, 100_000))
 ZEROS = "'sh -c \"head -c $2 /dev/zero\" {image} {offset} {length}'"
 SOUND = {
     "name": "'mine'",
@@ -55,14 +48,13 @@ SOUND = {
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch):
-    """The commands of the project are found, as they are where it is installed."""
-    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    find_commands(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def example():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+        find_commands(patch)
         with load_target(EXAMPLE) as target:
             yield target
 
@@ -98,10 +90,8 @@ def test_the_example_drives_addcow_img(example, revision, kind, tmp_path):
         Flush(),
     ]
     disk = Disk(Revision(revision), SIZE, Backing(kind, 100_000))
-    with Session(disk, example, directory=tmp_path) as session:
-        done = {operation: session.step(operation).outcome for operation in program}
-    refused = {operation for operation, outcome in done.items() if outcome == "refused"}
-    assert refused == {Read(SIZE, 1), Write(0, 1)}
+    done = outcomes(example, disk, tmp_path, program)
+    assert refused(done) == {Read(SIZE, 1), Write(0, 1)}
     assert "skipped" not in done.values()
 
 
@@ -119,33 +109,14 @@ def test_smoke():
 
 
 def test_a_refusal_names_its_rule_where_it_is_said(example, tmp_path):
-    path = tmp_path / "broken.add-cow"
-    path.write_bytes(b"no image" * 1000)
-    storage = FileStorage.open_path(os.fsencode(path))
     with pytest.raises(InvalidImage) as caught:
-        example.open_image(storage, writable=False, revision=Revision.V6)
+        opened(example, tmp_path / "broken.add-cow", b"no image" * 1000, Revision.V6)
     assert caught.value.rule == "ACW-HDR-001"
 
 
 def test_the_script_does_it_again(example, tmp_path):
-    directory, before = tmp_path / "disk", tmp_path / "before"
-    directory.mkdir()
-
-    def save():
-        shutil.copytree(directory, before, symlinks=True)
-        return ()
-
-    example.transcript.start(save)
-    with Session(DISK, example, directory=directory) as session:
-        session.run([Write(65_000, 700), Zeroes(0, 512), Reopen()])
-    script = "\n".join(example.transcript.lines)
-    files = ("disk.add-cow", "disk.raw")
-    after = [(directory / name).read_bytes() for name in files]
-    shutil.rmtree(directory)
-    shutil.copytree(before, directory, symlinks=True)
-    (directory / files[0]).unlink(missing_ok=True)
-    subprocess.run(["sh", "-c", script], check=True, capture_output=True, timeout=60)
-    assert [(directory / name).read_bytes() for name in files] == after
+    once, again = done_again(example, [Write(65_000, 700), Zeroes(0, 512), Reopen()], tmp_path)
+    assert once == again
 
 
 # --- templates
@@ -206,19 +177,13 @@ def test_a_program_that_is_not_there(written):
 # --- programs
 
 
-def opened(target, tmp_path):
-    path = tmp_path / "a b.add-cow"
-    path.touch()
-    return target.open_image(FileStorage.open_path(os.fsencode(path)), writable=True, revision=Revision.V10)
-
-
 def test_places_within_words_and_names_with_spaces(written, tmp_path):
     name = written(
         commands__size='\'printf "77%.0s" "<{revision} {image}>"\'',
         commands__read="'sh -c \"echo $1,$2,$3,$0\" {here} {image} {offset} {length}'",
     )
     with load_target(name) as target:
-        image = opened(target, tmp_path)
+        image = opened(target, tmp_path / "a b.add-cow", writable=True)
         assert image.size == 77
         assert image.read(3, 4) == f"{tmp_path}/a b.add-cow,3,4,{tmp_path}\n".encode()
 
@@ -241,7 +206,7 @@ def test_no_answer_is_no_refusal(written, command, error, tmp_path):
     name = written(commands__size=f"""'''sh -c "{command}" {{image}}'''""")
     with load_target(name, timeout=3.0 if error is TimedOut or "sleep" in command else 60.0) as target:
         with pytest.raises((AdapterError, InvalidImage)) as caught:
-            opened(target, tmp_path)
+            opened(target, tmp_path / "a b.add-cow", writable=True)
         assert type(caught.value) is error
 
 
@@ -250,7 +215,7 @@ def test_a_program_that_reads_no_data_and_one_that_shows_too_few(written, tmp_pa
         commands__write="'true {image} {offset}'", commands__read="'echo {image} {offset} {length}'"
     )
     with load_target(name) as target:
-        image = opened(target, tmp_path)
+        image = opened(target, tmp_path / "a b.add-cow", writable=True)
         image.write(0, bytes(1 << 20))
         assert len(image.read(0, 1000)) < 1000
 
@@ -261,4 +226,4 @@ def test_a_fault_is_found_with_its_rule(written, tmp_path):
     with load_target(written(commands__size="'sh -c \"echo 512\" {image}'", commands__read=ZEROS)) as target:
         with pytest.raises(Violation) as caught:
             Session(Disk(Revision.V10, 512, Backing(BackingKind.RAW, 512)), target, directory=directory)
-        assert caught.value.rule == "ACW-DYN-010"
+        assert caught.value.rule == "ACW-DYN-001"

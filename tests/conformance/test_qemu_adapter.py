@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -43,13 +41,12 @@ from addcow_spec.errors import (
     UsageError,
 )
 from addcow_spec.model import Revision
+from tests.conformance.by_path import DISK, SIZE, done_again, opened, outcomes, refused
 from tests.conformance.command import suite
 from tests.repo.tree import ROOT
 
 ADDCOW_IMG = shlex.quote(str(Path(sys.executable).with_name("addcow-img")))
 OLD = shlex.join([sys.executable, str(ROOT / "tests/conformance/old_qemu.py")])
-SIZE = 200_192
-DISK = Disk(Revision.V10, SIZE, Backing(BackingKind.RAW, 100_000))
 PROGRAM = [
     Write(65_000, 700, fua=True),
     Write(SIZE, 1),
@@ -86,11 +83,6 @@ def old(revision, fault=""):
     return "qemu:" + shlex.join([*words, "--revision", revision])
 
 
-def outcomes(target, disk, directory, program=PROGRAM):
-    with Session(disk, target, directory=directory) as session:
-        return {operation: session.step(operation).outcome for operation in program}
-
-
 @pytest.fixture(scope="module")
 def ours():
     with load_target(addcow_img(*Revision)) as target:
@@ -112,7 +104,7 @@ def olds():
 def test_addcow_img_is_such_a_pair(ours, revision, kind, tmp_path):
     disk = Disk(Revision(revision), SIZE, Backing(kind, 100_000))
     done = outcomes(ours, disk, tmp_path, [*PROGRAM, Zeroes(512, 70_000, fua=True)])
-    assert {operation for operation, outcome in done.items() if outcome == "refused"} == REFUSED
+    assert refused(done) == REFUSED
     assert "skipped" not in done.values()
 
 
@@ -169,8 +161,8 @@ def test_tools_of_2011(olds, tmp_path):
         *("create", "write", "resize", "directory", "backing-qcow2", "backing-add-cow"),
     }
     assert (olds.about.name, olds.about.version) == ("qemu-img", "0.15.0")
-    done = outcomes(olds, DISK._replace(revision=Revision.V6), tmp_path)
-    assert {operation for operation, outcome in done.items() if outcome == "refused"} == REFUSED - {Stream()}
+    done = outcomes(olds, DISK._replace(revision=Revision.V6), tmp_path, PROGRAM)
+    assert refused(done) == REFUSED - {Stream()}
     assert {operation for operation, outcome in done.items() if outcome == "skipped"} == {Stream()}
 
 
@@ -225,12 +217,8 @@ def test_a_fault_is_found_with_its_rule(fault, rule, tmp_path):
 @pytest.mark.parametrize("name", ["ours", "olds"])
 def test_a_refusal_names_its_rule_where_it_is_said(name, request, tmp_path):
     target = request.getfixturevalue(name)
-    path = tmp_path / "broken.add-cow"
-    path.write_bytes(b"no image" * 1000)
     with pytest.raises(InvalidImage) as caught:
-        target.open_image(
-            FileStorage.open_path(os.fsencode(path)), writable=False, revision=Revision.V6, cache_size=0
-        )
+        opened(target, tmp_path / "broken.add-cow", b"no image" * 1000, Revision.V6)
     assert caught.value.rule == ("ACW-HDR-001" if name == "ours" else "")
 
 
@@ -239,12 +227,8 @@ def test_a_tool_of_2011_that_opens_nothing_refuses(tmp_path, monkeypatch):
     (tmp_path / "disk.raw").write_bytes(bytes(512))
     with load_target(old("v6")) as target:
         monkeypatch.setattr(target._img, "info", lambda _: _qemu_img.Facts(512, None, None, None))
-        path = tmp_path / "none.add-cow"
-        path.touch()
         with pytest.raises(InvalidImage):
-            target.open_image(
-                FileStorage.open_path(os.fsencode(path)), writable=False, revision=Revision.V6, cache_size=0
-            )
+            opened(target, tmp_path / "none.add-cow", revision=Revision.V6)
 
 
 def test_a_request_that_fails_within_the_disk_is_an_error(ours, tmp_path):
@@ -297,25 +281,9 @@ def test_programs_that_are_none(img):
 
 
 def test_the_script_does_it_again(ours, tmp_path):
-    directory, before = tmp_path / "disk", tmp_path / "before"
-    directory.mkdir()
-
-    def save():
-        shutil.copytree(directory, before, symlinks=True)
-        return ()
-
-    ours.transcript.start(save)
     operations = [Write(65_000, 700), Zeroes(0, 512), Flush(), Write(7, 9), Reopen()]
-    with Session(DISK, ours, directory=directory) as session:
-        session.run(operations)
-    script = "\n".join(ours.transcript.lines)
-    files = ("disk.add-cow", "disk.raw")
-    after = [(directory / name).read_bytes() for name in files]
-    shutil.rmtree(directory)
-    shutil.copytree(before, directory, symlinks=True)
-    (directory / files[0]).unlink(missing_ok=True)
-    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    assert [(directory / name).read_bytes() for name in files] == after
+    once, again = done_again(ours, operations, tmp_path)
+    assert once == again
 
 
 def test_programs_run_under_another(tmp_path):
@@ -327,11 +295,6 @@ def test_programs_run_under_another(tmp_path):
     directory.mkdir()
     with qemu.load(old("v6").removeprefix("qemu:"), timeout=30, under=[str(under)]) as target:
         log.write_text("")
-        outcomes(
-            target,
-            Disk(Revision.V6, 1024),
-            directory,
-            [Write(0, 1)],
-        )
+        outcomes(target, Disk(Revision.V6, 1024), directory, [Write(0, 1)])
         assert all(f" {part} " in log.read_text() for part in ("create", "info", "io"))
         assert str(under) not in "".join(target.transcript.lines)

@@ -131,15 +131,19 @@ class QemuImg:
         place: Place,
         size: int,
         image_file: bytes,
-        backing_file: bytes | None,
-        backing_format: str | None,
+        backing_file: bytes,
+        backing_format: str,
     ) -> None:
-        """Make an image of a size in bytes, with names as they are given.
+        """Make an image of a size in bytes, with names as they are given; what there is not is empty.
 
         Raises:
             UsageError: it is refused, or nothing was made.
         """
-        given = {"backing_file": backing_file, "backing_fmt": backing_format, "image_file": image_file}
+        given: dict[str, bytes | str] = {
+            "backing_file": backing_file,
+            "backing_fmt": backing_format,
+            "image_file": image_file,
+        }
         values = (b"%s=%s" % (key.encode(), _escaped(value)) for key, value in given.items() if value)
         out = self._do("create", place, str(size), before=("-o", b",".join(values)))
         if not os.path.exists(os.path.join(place.directory or b"", place.path)):

@@ -9,20 +9,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from addcow_conformance.adapters._by_path import TargetByPath
 from addcow_conformance.adapters._cli_template import Template, read_template
 from addcow_conformance.adapters._command import Place, refusal, run, shell_line
 from addcow_conformance.adapters._make import make_image
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.adapters.stdio import About
-from addcow_spec.errors import CannotStart, InvalidImage, ProtocolViolation, UsageError
+from addcow_spec.errors import CannotStart, ProtocolViolation, UsageError
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from addcow_spec.model import Revision
 
 __all__ = ["CliImage", "CliTarget", "load"]
 
@@ -30,17 +29,6 @@ _ABILITIES = ("create", "write", "zeroes", "resize", "stream")
 _SIZE = re.compile(rb"\s*([0-9]{1,19})\s*")
 # Bytes that a command may print besides what it was asked for.
 _MORE = 1 << 16
-
-
-class _Storage(Protocol):
-    """What is needed of a storage."""
-
-    @property
-    def path(self) -> bytes:
-        """Its path."""
-
-    def close(self) -> None:
-        """Close it."""
 
 
 def load(rest: str, *, timeout: float, validate: bool = False, under: Sequence[str] = ()) -> CliTarget:  # noqa: ARG001 - there are no messages to validate
@@ -59,7 +47,7 @@ def load(rest: str, *, timeout: float, validate: bool = False, under: Sequence[s
     return CliTarget(read_template(rest), timeout=timeout, under=under)
 
 
-class CliTarget:
+class CliTarget(TargetByPath["CliImage"]):
     """An implementation behind a template of commands.
 
     Args:
@@ -91,12 +79,6 @@ class CliTarget:
     def processes(self) -> tuple[int, ...]:
         """See `targets.ExternalTarget`; no command has an image open between two requests."""
         return ()
-
-    def __enter__(self) -> CliTarget:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def probe(self) -> None:
         """Look for the programs.
@@ -161,60 +143,24 @@ class CliTarget:
 
     # --- the interface of a target
 
-    def create_image(
-        self,
-        target: _Storage,
-        image_file: bytes,
-        *,
-        backing_file: bytes | None,
-        backing_format: str | None,
-        revision: Revision,
-    ) -> None:
-        """See `targets.Target.create_image`; the storage's file is removed first, if it is empty.
-
-        Raises:
-            UsageError: it is refused, or nothing was made.
-            AdapterError: there is no answer.
-        """
-        path, below = os.path.abspath(target.path), backing_file or b""
-        target.close()
-        if not os.path.getsize(path):
-            os.unlink(path)
+    def _create(self, place: Place, image_file: bytes, backing_file: bytes, backing_format: str) -> None:
         if "create" not in self.abilities:
-            with self.transcript.making(path):
-                make_image(path, image_file, below, revision, raw=backing_format == "raw")
+            with self.transcript.making(place.path):
+                raw = backing_format == "raw"
+                make_image(place.path, image_file, backing_file, place.revision, raw=raw)
             return
         self.run(
             "create",
-            Place(path, None, revision),
+            place,
             image_file=image_file,
-            backing_file=below,
-            backing_format=(backing_format or "").encode(),
+            backing_file=backing_file,
+            backing_format=backing_format.encode(),
         )
-        if not os.path.exists(path):
+        if not os.path.exists(place.path):
             raise UsageError("nothing was made")
 
-    def open_image(
-        self,
-        target: _Storage,
-        *,
-        writable: bool,
-        revision: Revision,
-        cache_size: int = 0,  # noqa: ARG002 - the program's own matter
-    ) -> CliImage:
-        """See `targets.Target.open_image`. A relative path is one of the working directory as it is now.
-
-        Raises:
-            InvalidImage: it is refused; ``rule`` is the first that was named, or empty.
-            AdapterError: there is no answer.
-        """
-        path = target.path
-        target.close()
-        place = Place(path, None if os.path.isabs(path) else os.getcwdb(), revision)
-        try:
-            return CliImage(self, place, self.size(place), writable=writable)
-        except UsageError as error:
-            raise InvalidImage(str(error), rule=error.rule) from error
+    def _open(self, place: Place, *, writable: bool) -> CliImage:
+        return CliImage(self, place, self.size(place), writable=writable)
 
     def kill(self) -> None:
         """Nothing runs between two requests."""

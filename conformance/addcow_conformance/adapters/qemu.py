@@ -10,8 +10,9 @@ import os
 import re
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from addcow_conformance.adapters._by_path import TargetByPath
 from addcow_conformance.adapters._command import Place, run
 from addcow_conformance.adapters._make import make_image
 from addcow_conformance.adapters._qemu_image import QemuImage
@@ -27,23 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from addcow_conformance.adapters._qemu_img import Facts
-    from addcow_spec.model import Revision
-
 __all__ = ["QemuTarget", "load"]
 
 # Bytes of the disk that is made to be looked at.
 _TRIAL = 65536
-
-
-class _Storage(Protocol):
-    """What is needed of a storage."""
-
-    @property
-    def path(self) -> bytes:
-        """Its path."""
-
-    def close(self) -> None:
-        """Close it."""
 
 
 def load(rest: str, *, timeout: float, validate: bool = False, under: Sequence[str] = ()) -> QemuTarget:  # noqa: ARG001 - there are no messages to validate
@@ -62,7 +50,7 @@ def load(rest: str, *, timeout: float, validate: bool = False, under: Sequence[s
     return QemuTarget(parse_options(rest), timeout=timeout, under=under)
 
 
-class QemuTarget:
+class QemuTarget(TargetByPath[QemuImage]):
     """An implementation behind qemu-img and qemu-io. One image at a time is open.
 
     Args:
@@ -106,12 +94,6 @@ class QemuTarget:
         self.abilities = frozenset(word for word, there in found.items() if there) | options.backings
         name, version = self._img.version
         self.about = About(name, version, "", "", "", options.revisions, tuple(sorted(self.abilities)))
-
-    def __enter__(self) -> QemuTarget:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _tried(self, here: bytes) -> tuple[Letters, bool]:
         """The options of qemu-io's commands, and whether ``info`` tells the image file.
@@ -160,53 +142,16 @@ class QemuTarget:
 
     # --- the interface of a target
 
-    def create_image(
-        self,
-        target: _Storage,
-        image_file: bytes,
-        *,
-        backing_file: bytes | None,
-        backing_format: str | None,
-        revision: Revision,
-    ) -> None:
-        """See `targets.Target.create_image`; the storage's file is removed first, if it is empty.
-
-        Raises:
-            UsageError: it is refused.
-            AdapterError: there is no answer.
-        """
-        path = os.path.abspath(target.path)
-        directory, name = os.path.split(path)
-        target.close()
-        if not os.path.getsize(path):
-            os.unlink(path)
+    def _create(self, place: Place, image_file: bytes, backing_file: bytes, backing_format: str) -> None:
         self._free()
-        size = _size(directory, image_file)
-        self._img.create(Place(name, directory, revision), size, image_file, backing_file, backing_format)
+        directory, name = os.path.split(place.path)
+        size, place = _size(directory, image_file), place._replace(path=name, directory=directory)
+        self._img.create(place, size, image_file, backing_file, backing_format)
 
-    def open_image(
-        self,
-        target: _Storage,
-        *,
-        writable: bool,
-        revision: Revision,
-        cache_size: int = 0,  # noqa: ARG002 - the program's own matter
-    ) -> QemuImage:
-        """See `targets.Target.open_image`. A relative path is one of the working directory as it is now.
-
-        Raises:
-            InvalidImage: it is refused; ``rule`` is the first that was named, or empty.
-            AdapterError: there is no answer.
-        """
-        path = target.path
-        target.close()
+    def _open(self, place: Place, *, writable: bool) -> QemuImage:
         self._free()
-        place = Place(path, None if os.path.isabs(path) else os.getcwdb(), revision)
         opened = _Opened(self._img, place, partial(self._io, place, writable=writable))
-        try:
-            self._image = QemuImage(opened, self.letters, writable=writable)
-        except UsageError as error:
-            raise InvalidImage(str(error), rule=error.rule) from error
+        self._image = QemuImage(opened, self.letters, writable=writable)
         return self._image
 
     def _free(self) -> None:
