@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
 
     from addcow_conformance.checker import Report
 
-__all__ = ["Progress", "drop", "guard", "open_closed_streams", "say", "write_file"]
+__all__ = [
+    "Progress",
+    "drop",
+    "guard",
+    "open_closed_streams",
+    "say",
+    "try_directory",
+    "try_file",
+    "write_file",
+]
 
 # Short work shows no bar.
 _PATIENCE = 0.7
@@ -97,6 +107,34 @@ def write_file(pieces: Iterable[str], target: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def try_file(target: bytes) -> None:
+    """See whether `write_file` could write to a file, and leave all as it is.
+
+    Raises:
+        OSError: it could not.
+    """
+    real = os.path.realpath(target)
+    if os.path.isdir(real):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if _is_stream(target):
+        return  # to open it may wait for a reader, or be taken for all that there will be
+    with suppress(FileNotFoundError):
+        os.lstat(real)  # whose name may be too long
+    try_directory(os.path.dirname(real))
+
+
+def try_directory(path: bytes) -> None:
+    """See whether a file could be made in a directory, and leave none there.
+
+    Raises:
+        OSError: it could not.
+    """
+    import tempfile  # noqa: PLC0415 - as above
+
+    with tempfile.TemporaryFile(dir=path):  # which has no name where the file system knows such files
+        pass
 
 
 def _is_stream(target: bytes) -> bool:

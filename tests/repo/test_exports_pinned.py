@@ -58,7 +58,7 @@ PINNED = {
     "addcow_conformance.report.markdown": "render",
     "addcow_conformance.report.sarif": "render",
     "addcow_conformance.results": (
-        "BAD FORMATS About CaseResult Difference Expectation Outcome Run render schema"
+        "BAD FORMATS About CaseResult Difference Expectation Outcome Run check_format render schema"
     ),
     "addcow_conformance.results.badge": "render",
     "addcow_conformance.results.expect": ("CONDITIONS BadExpectations apply facts load_expectations render"),

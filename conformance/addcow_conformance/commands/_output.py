@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from addcow_spec.rules import catalogue
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from addcow_spec.errors import AdapterError
 
@@ -30,6 +31,8 @@ __all__ = [
     "title",
     "tool",
     "trouble_lines",
+    "try_directory",
+    "try_file",
 ]
 
 TOOL = "addcow-conformance"
@@ -101,11 +104,49 @@ def emit(pieces: Iterable[str], target: bytes | None = None) -> None:
         OSError: writing failed.
     """
     if target is not None:
-        try:
+        with _naming(target):
             _terminal.write_file(pieces, target)
-        except OSError as error:
-            raise OSError(error.errno, os.strerror(error.errno or 0), target) from error
         return
     for piece in pieces:
         sys.stdout.write(piece)
     sys.stdout.flush()
+
+
+def try_file(target: bytes) -> None:
+    """See whether `emit` could write to a file, before hours go into what is to be said; nothing is changed.
+
+    Raises:
+        OSError: it could not.
+    """
+    with _naming(target):
+        _terminal.try_file(target)
+
+
+def try_directory(path: bytes) -> None:
+    """The same for a file in a directory, which is made unless it is there.
+
+    Raises:
+        OSError: one of the two could not be made.
+    """
+    there = os.path.abspath(path)
+    with _naming(path):
+        while not _is_there(there):
+            there = os.path.dirname(there)
+        _terminal.try_directory(there)
+
+
+def _is_there(path: bytes) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _naming(target: bytes) -> Iterator[None]:
+    """Have an error name the file as it was given."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), target) from error

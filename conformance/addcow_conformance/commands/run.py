@@ -16,7 +16,8 @@ from addcow_conformance._signals import SIGNALS, Interrupted
 from addcow_conformance._terminal import Progress
 from addcow_conformance._workers import apart
 from addcow_conformance.commands._failure import DONE, FAILED, INTERNAL, UNAVAILABLE, Failure
-from addcow_conformance.commands._output import TOOL, emit, error_line, one_line
+from addcow_conformance.commands._output import TOOL, emit, error_line, one_line, try_file
+from addcow_conformance.commands._run_files import check_places, tell_github, write_scripts
 from addcow_conformance.commands._run_options import FILES, run_options
 from addcow_conformance.commands._target import (
     adapter_options,
@@ -34,8 +35,6 @@ from addcow_spec.model import Revision
 from addcow_spec.rules import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from addcow_conformance.results import Expectation, Run
     from addcow_conformance.suite.gate import Request
     from addcow_conformance.targets import Target
@@ -45,8 +44,6 @@ __all__ = ["command"]
 _BAD_EXPECTATIONS = 65
 # Seconds that a module may take to load, and characters of what a target says of itself.
 _PATIENCE, _LONGEST = 60.0, 200
-# What GitHub sets in the steps of its jobs.
-_GITHUB, _SUMMARY = "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"
 
 _EPILOG = """\b
 Examples:
@@ -95,15 +92,17 @@ def command(
     if update and expect is None:
         raise UsageError("--update-expect wants the file of --expect")
     known = _known(expect, new=update)
-    files = {kind: options.pop(kind) for kind in FILES}
+    files = {kind: path for kind in FILES if (path := options.pop(kind)) is not None}
+    check_places(files, expect, scripts)
+    if update and expect is not None:
+        try_file(expect)
     request = _request(target, **options)
     run = _expected(_run(request, quiet=quiet), known)
     for kind, path in files.items():
-        if path is not None:
-            emit(results.render(run, output=kind), path)
+        emit(results.render(run, output=kind), path)
     if scripts is not None:
-        _write_scripts(run.deviations, scripts)
-    _tell_github(run)
+        write_scripts(run.deviations, scripts)
+    tell_github(run)
     if update:
         emit([_expectations(run, known)], expect)
     if output == "json" or not (quiet and run.as_expected):
@@ -263,23 +262,3 @@ def _expected(run: Run, known: tuple[Expectation, ...]) -> Run:
 
 def _expectations(run: Run, known: tuple[Expectation, ...]) -> str:
     return expectations.render(_all_results(run), known, _facts(run))
-
-
-# --- where it goes
-
-
-def _write_scripts(deviations: Iterable[CaseResult], directory: bytes) -> None:
-    os.makedirs(directory, exist_ok=True)
-    for result in deviations:
-        if result.script:
-            name = result.case.replace("/", "-").encode() + b".sh"
-            emit([result.script], os.path.join(directory, name))
-
-
-def _tell_github(run: Run) -> None:
-    """Annotations on standard output, and the step's summary, in a job of GitHub's."""
-    if os.environ.get(_GITHUB) == "true":
-        emit(results.render(run, output="github"))
-    if summary := os.environ.get(_SUMMARY):
-        with open(summary, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(results.render(run, output="markdown"))

@@ -21,6 +21,7 @@ from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 __all__ = [
     "BAD",
@@ -31,6 +32,7 @@ __all__ = [
     "Expectation",
     "Outcome",
     "Run",
+    "check_format",
     "render",
     "schema",
 ]
@@ -51,19 +53,29 @@ def render(run: Run, *, output: str, color: bool = False) -> Iterator[str]:
         KeyError: there is no such format.
         UsageError: the format needs a package that is not installed.
     """
+    module = check_format(output)
+    options = {"color": color} if output == "human" else {}
+    written: Iterator[str] = module.render(run, **options)
+    return written
+
+
+def check_format(output: str) -> ModuleType:
+    """The module of a format.
+
+    Raises:
+        KeyError: there is no such format.
+        UsageError: the format needs a package that is not installed.
+    """
     if output not in FORMATS:
         raise KeyError(output)
     try:
-        module = import_module(f"{__name__}.{output}")
+        return import_module(f"{__name__}.{output}")
     except ModuleNotFoundError as error:
         if str(error.name).startswith("addcow_"):
             raise
         raise UsageError(
             f"the {output} format needs the package {error.name}: install add-cow-toolkit[report]"
         ) from error
-    options = {"color": color} if output == "human" else {}
-    written: Iterator[str] = module.render(run, **options)
-    return written
 
 
 def schema() -> str:
