@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
+import shlex
 import sys
 from configparser import ConfigParser
 from pathlib import Path
@@ -17,7 +16,7 @@ import yaml
 
 from addcow_fuzz.dictionary import dictionary
 from addcow_fuzz.targets import TARGETS
-from tests.repo.ci_templates import runner
+from tests.repo.ci_templates import run_script, runner
 from tests.repo.tree import PACKAGES, ROOT
 
 OSS_FUZZ, LITE = ROOT / "fuzz/oss-fuzz", ROOT / ".clusterfuzzlite"
@@ -39,23 +38,9 @@ class Built(NamedTuple):
 
 
 def run(command, environment, directory):
-    with subprocess.Popen(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=300)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    assert process.returncode == 0, output
-    return output
+    ran = run_script("sh", shlex.join(map(os.fspath, command)), environment, directory)
+    assert ran.status == 0, ran.output
+    return ran.output
 
 
 @pytest.fixture(scope="module")

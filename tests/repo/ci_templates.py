@@ -18,7 +18,7 @@ from tests.repo.tree import ROOT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GITHUB", "GITLAB", "Ran", "run_github", "run_gitlab", "runner"]
+__all__ = ["GITHUB", "GITLAB", "Ran", "run_github", "run_gitlab", "run_script", "runner"]
 
 HERE = ROOT / "conformance/ci"
 GITHUB: dict[str, Any] = yaml.safe_load((HERE / "action.yml").read_text("utf-8"))
@@ -62,20 +62,23 @@ def run_github(name: str, environment: Mapping[str, str], directory: Path, **inp
     given = {name: about.get("default", "") for name, about in GITHUB["inputs"].items()} | inputs
     (step,) = [step for step in GITHUB["runs"]["steps"] if step["name"] == name]
     variables = {name: _filled(value, given) for name, value in step.get("env", {}).items()}
-    return _run(step["shell"], step["run"], {**environment, **variables}, directory)
+    return run_script(step["shell"], step["run"], {**environment, **variables}, directory)
 
 
 def run_gitlab(environment: Mapping[str, str], directory: Path, **variables: str) -> Ran:
     """Run the script of a job that extends the template: one shell does all of it."""
     job = GITLAB[".addcow-conformance"]
-    return _run("sh", "\n".join(job["script"]), {**environment, **job["variables"], **variables}, directory)
+    return run_script(
+        "sh", "\n".join(job["script"]), {**environment, **job["variables"], **variables}, directory
+    )
 
 
 def _filled(value: str, inputs: Mapping[str, str]) -> str:
     return re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda found: inputs[found[1]], value)
 
 
-def _run(shell: str, text: str, environment: Mapping[str, str], directory: Path) -> Ran:
+def run_script(shell: str, text: str, environment: Mapping[str, str], directory: Path) -> Ran:
+    """Run a script as the services do, in a shell that they name ``bash`` or ``sh``."""
     with subprocess.Popen(
         [*_SHELLS[shell], "-c", text],
         cwd=directory,
