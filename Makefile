@@ -56,6 +56,7 @@ bench: env ## measure checker, engine, models, explorer and suite beside their p
 	$(PYTHON) benchmarks/bench_ref.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_models.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_fuzz.py --save benchmarks/RESULTS.md
+	$(PYTHON) benchmarks/bench_scaling.py --save benchmarks/RESULTS.md
 	$(PYTHON) benchmarks/bench_suite.py --save benchmarks/RESULTS.md
 
 fuzz: env ## fuzz all targets for an hour, in build/fuzz; ADDCOW_FUZZ_MINUTES says how long
