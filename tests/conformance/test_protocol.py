@@ -331,25 +331,38 @@ def test_the_dialogue_is_of_messages():
             check_result(do, answer["result"])
 
 
+def rows():
+    """The table of the contract: each request with what it and its result hold, in one row or several."""
+    found, name = {}, ""
+    for line in CONTRACT.splitlines():
+        if line.startswith("| ") and len(cells := line.split("|")) == 5:
+            name = cells[1].strip("` ") or name
+            found[name] = [*map(" ".join, zip(found.get(name, ("", "")), cells[2:4], strict=True))]
+    del found["do"]
+    return found
+
+
 def test_the_contract_has_every_message_and_every_capability():
-    rows = {
-        cells[1].strip("` "): (cells[2], cells[3])
-        for line in CONTRACT.splitlines()
-        if len(cells := line.split("|")) == 5 and cells[1].startswith(" `")
-    } | {}
-    rows.pop("do", None)
-    assert rows.keys() == REQUESTS.keys()
-    for do, (asked, answered) in rows.items():
+    assert rows().keys() == REQUESTS.keys()
+    for do, (asked, answered) in rows().items():
         for text, members in ((asked, REQUESTS[do]), (answered, RESULTS[do])):
             named = set(re.findall(r"`([a-z_]+)`", text))
             assert members.keys() <= named, do
-    section = CONTRACT.partition("`capabilities` are")[2]
+    section = CONTRACT.partition("`capabilities` are")[2].partition("\n\n")[0]
     assert [word for word in CAPABILITIES if f"`{word}`" not in section] == []
 
 
+def test_what_may_be_null_is_marked():
+    for do, cells in rows().items():
+        for text, members in zip(cells, (REQUESTS[do], RESULTS[do]), strict=True):
+            nullable = {name for name, check in members.items() if check(None)}
+            assert set(re.findall(r"`([a-z_]+)`\\\*", text)) == nullable
+
+
 def test_the_contract_fits_a_screen():
-    contract = CONTRACT.partition("## A dialogue")[0]
-    assert len(contract.splitlines()) <= 60
+    lines = CONTRACT.partition("\n## ")[0].rstrip().splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
 
 
 def test_no_engine_is_loaded_for_a_program():
