@@ -147,7 +147,8 @@ class FileStorage:
             descriptor, _ = open_judged(name, path, writable=False, **names._asdict())  # says why
             os.close(descriptor)
             raise open_refusal(path, error) from error
-        base = os.path.basename(name) or name[-1:]
+        # What ends in a slash is the directory itself; the empty name stays empty, which is nothing.
+        base = os.path.basename(name) or name and b"."
         descriptor, identity = open_judged(base, path, writable=writable, **own._asdict())
         return cls(descriptor, path, identity, own, writable=writable)
 

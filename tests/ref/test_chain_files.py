@@ -119,6 +119,19 @@ def test_devices_fifos_and_directories_are_refused(tmp_path, role):
         assert refused.value.rule == "ACW-ENV-003"
 
 
+@pytest.mark.parametrize("role", ["image", "backing"])
+@pytest.mark.parametrize("name", [b"./", b".", b"d/", b"link/", b"d//"])
+def test_directory_within_is_refused_as_one_where_names_are_confined(tmp_path, role, name):
+    (tmp_path / "d").mkdir()
+    inner = tmp_path / "d" / "inner"
+    (inner / "d").mkdir(parents=True)
+    os.symlink("d", inner / "link")
+    path = by_hand.v10(inner / "x", **{role: name}, features=role == "backing")
+    with pytest.raises(BackingChainError) as refused:
+        open_image(path, confine=bytes(tmp_path / "d"))
+    assert refused.value.rule == "ACW-ENV-003"
+
+
 def test_confined_chain_with_links_that_change(files):
     """A thread lets a link lead in and out; what is opened is always inside."""
     os.mkdir(files.path(b"in"))
