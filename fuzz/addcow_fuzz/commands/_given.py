@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SUBJECTS",
-    "dictionary",
     "failures",
     "folder",
     "read_input",
@@ -148,10 +147,3 @@ def folder(path: str) -> Store:
 def registry(path: str | None) -> Mapping[str, Entry]:
     """The entries of a registry; none where none is named."""
     return load_registry(path) if path is not None else {}
-
-
-def dictionary() -> str:
-    """The words of the grammar, for libFuzzer's ``-dict``."""
-    from addcow_spec.exports import exports  # noqa: PLC0415 - for campaigns only
-
-    return exports()["add-cow.dict"]

@@ -14,7 +14,8 @@ from addcow_conformance.commands._failure import DONE, FAILED, VIOLATED
 from addcow_conformance.commands._output import emit
 from addcow_fuzz.campaign import Campaign, Plan, Pool, Standing, Store, cluster, standing
 from addcow_fuzz.campaign._live import opened_view
-from addcow_fuzz.commands._given import dictionary, failures, registry, registry_option, subjects
+from addcow_fuzz.commands._given import failures, registry, registry_option, subjects
+from addcow_fuzz.dictionary import dictionary
 from addcow_spec.errors import UsageError
 from addcow_spec.text import printable
 

@@ -10,7 +10,8 @@ from addcow_conformance._signals import SIGNALS
 from addcow_conformance.commands._failure import DONE
 from addcow_conformance.commands._output import emit
 from addcow_fuzz.campaign import Way, measured
-from addcow_fuzz.commands._given import dictionary, failures, subjects
+from addcow_fuzz.commands._given import failures, subjects
+from addcow_fuzz.dictionary import dictionary
 
 __all__ = ["command"]
 
