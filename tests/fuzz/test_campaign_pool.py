@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 import fsspec
 import pytest
 
-from addcow_fuzz.campaign import BadFolder, Campaign, Found, Plan, Standing, Store
+from addcow_fuzz.campaign import BadFolder, Campaign, Counters, Found, Plan, Result, Standing, Store
 from addcow_fuzz.campaign._finding import packed, unpacked
 from addcow_fuzz.campaign._objects import INPUT, WORK, Objects
 from tests.fuzz.fake_command import ENVIRONMENT, FAKE, fuzz, fuzz_failed
@@ -187,6 +187,17 @@ def test_slice_that_is_run_again_goes_on_from_what_the_first_had(store, pool):
     assert not {store.path.encode(), os.fsencode(store.path)} & {pickle.dumps((url, order))}
     assert store.path.encode() not in pickle.dumps((url, order, put))
     assert len(pickle.dumps(put)) < 2000
+
+
+def test_slice_in_a_pool_is_shown_as_fast_as_the_last_one(store, pool):
+    result = Result(counters=Counters(execs=600, seconds=2.0))
+    with store.locked():
+        made = Campaign(store, Plan(subjects=(FAKE,), pool=os.fspath(pool), seconds=60), lambda *_: None)
+        made._tallies["fake"].add(result, added=0, found=0, corpus=7, now=0.0)
+        for number in (1, 2):
+            made._submit(Nobody(), made._order(FAKE, 1, f"{number}-fake"))
+        [row] = made.rows()
+    assert (row.workers, row.rate, row.execs, row.corpus) == (2, 600.0, 600, 7)
 
 
 class Elsewhere(ThreadPoolExecutor):

@@ -285,7 +285,9 @@ class Campaign:
         rows = []
         for name in self._subjects:
             tally = self._tallies[name]
-            at_work = [status for target, status in running if target == name]
+            # One that does not say is taken to be as fast as the last one was.
+            silent = {"execs": 0, "edges": 0, "corpus": 0, "rate": tally.rate}
+            at_work = [status or silent for target, status in running if target == name]
             tokens = [token for token, target in self._tokens.items() if target == name]
             new = len(news.intersection(tokens))
             rows.append(

@@ -1,7 +1,7 @@
 """Workers of a Dask cluster, on this machine or others, as an executor.
 
 Workers may come and go: Dask gives what a dead one had to another. All of them reach the campaign's folder by
-the same path, on a file system that they share.
+the same path, on a file system that they share, or a pool of objects.
 """
 
 from __future__ import annotations

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "Folder", "Pooled"]
 
-# Of a slice that does not say how it goes on.
-_SILENT = dict.fromkeys(("execs", "edges", "corpus", "rate"), 0.0)
-
 
 class Exchange(Protocol):
     """What a campaign asks of it. All methods may raise `BadFolder` and `OSError`."""
@@ -59,8 +56,8 @@ class Exchange(Protocol):
     def taken(self, order: Slice, result: Result) -> None:
         """It is all in the campaign's folder now."""
 
-    def status(self, order: Slice) -> dict[str, float]:
-        """How a slice goes on; zeros where it does not say."""
+    def status(self, order: Slice) -> dict[str, float] | None:
+        """How a slice goes on; None where it does not say."""
 
     def end(self) -> None:
         """Tell all slices to end."""
@@ -113,13 +110,13 @@ class Folder:
         """See `Exchange`."""
         shutil.rmtree(order.work, ignore_errors=True)
 
-    def status(self, order: Slice) -> dict[str, float]:
+    def status(self, order: Slice) -> dict[str, float] | None:
         """See `Exchange`."""
         try:
             with open(os.path.join(order.work, STATUS), "rb") as file:
                 told: dict[str, float] = json.load(file)
         except (FileNotFoundError, ValueError):
-            return _SILENT
+            return None
         return told
 
     def end(self) -> None:
@@ -202,9 +199,8 @@ class Pooled:
         with suppress(BadFolder):  # as long as somebody writes there; it is taken in once more next time
             self._pool.drop(order.work)
 
-    def status(self, order: Slice) -> dict[str, float]:  # noqa: ARG002 - a request each would cost too much
-        """See `Exchange`."""
-        return _SILENT
+    def status(self, order: Slice) -> None:
+        """See `Exchange`. To ask the pool twice a second for each slice would be the most of its work."""
 
     def end(self) -> None:
         """See `Exchange`."""
