@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 from addcow_conformance.programs import Fault, Flush, Kill, Race, Read, Reopen, Resize, Stream, Write, Zeroes
+from addcow_fuzz._dice import dice_of
 from addcow_fuzz._programs import (
     EDGES,
     HEAD,
@@ -22,6 +22,7 @@ from addcow_fuzz._programs import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from addcow_conformance.programs import Operation
 
@@ -46,7 +47,7 @@ _REQUESTS = [KINDS.index(kind) for kind in (Write, Write, Zeroes, Read, Flush, S
 
 def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
     """A program that differs a little from another, in at most ``max_size`` bytes; see libFuzzer."""
-    random = Random(seed)  # noqa: S311 - libFuzzer's seed decides
+    random = dice_of(seed)
     head, records = split(data)
     if not data:
         head, records = _head(random), _some(random)
@@ -60,7 +61,7 @@ def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
 
 def custom_crossover(data1: bytes, data2: bytes, max_size: int, seed: int) -> bytes:
     """The disk of one program, and operations of both, in at most ``max_size`` bytes; see libFuzzer."""
-    random = Random(seed)  # noqa: S311 - libFuzzer's seed decides
+    random = dice_of(seed)
     (head, one), (other_head, two) = split(data1), split(data2)
     at, start = random.randint(0, len(one)), random.randint(0, len(two))
     stop = random.randint(start, len(two))

@@ -7,10 +7,10 @@ lies behind the first check is reached.
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 from addcow_fuzz._bytes import mutate_bytes
+from addcow_fuzz._dice import dice_of
 from addcow_fuzz._fields import insert_extension, set_field
 from addcow_fuzz._files import InputFiles
 from addcow_fuzz._fit import fit, header_at, rename
@@ -21,6 +21,7 @@ from addcow_spec.model import QCOW2_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
 __all__ = [
     "crossover_files",
@@ -48,18 +49,14 @@ _MOST_CHANGES = 4
 _PLAIN = 20
 
 
-def _dice(seed: int) -> Random:
-    return Random(seed)  # noqa: S311 - the same input from the same seed
-
-
 def mutate_plain(data: bytes, max_size: int, seed: int) -> bytes:
     """Change bytes, without knowing what they are."""
-    return mutate_bytes(data, max_size, _dice(seed))
+    return mutate_bytes(data, max_size, dice_of(seed))
 
 
 def mutate_header(data: bytes, max_size: int, seed: int) -> bytes:
     """Change a header: a field to a value at a limit, an extension, the header for one of a template."""
-    dice = _dice(seed)
+    dice = dice_of(seed)
     kind = dice.randrange(100)
     if kind < _PLAIN:
         return mutate_bytes(data, max_size, dice)
@@ -73,7 +70,7 @@ def mutate_header(data: bytes, max_size: int, seed: int) -> bytes:
 
 def mutate_qcow2(data: bytes, max_size: int, seed: int) -> bytes:
     """Change a qcow2 file: its header, or an entry of a table to one that leads to another place."""
-    dice = _dice(seed)
+    dice = dice_of(seed)
     if not data.startswith(QCOW2_MAGIC):
         data = dice.choice(_QCOW2)
     if dice.randrange(100) < 40:
@@ -88,7 +85,7 @@ def mutate_qcow2(data: bytes, max_size: int, seed: int) -> bytes:
 
 def mutate_recipe(data: bytes, max_size: int, seed: int) -> bytes:
     """Change the directory of an input: lines come, go and change places, and paths are changed in part."""
-    dice = _dice(seed)
+    dice = dice_of(seed)
     options, *lines = data[:1], *data[1:].split(b"\n")
     for _ in range(dice.randrange(1, _MOST_CHANGES)):
         at = dice.randrange(len(lines))
@@ -112,7 +109,7 @@ def mutate_recipe(data: bytes, max_size: int, seed: int) -> bytes:
 
 def mutate_files(data: bytes, max_size: int, seed: int) -> bytes:
     """Change the files of an input, and often make them fit each other again."""
-    dice = _dice(seed)
+    dice = dice_of(seed)
     if dice.randrange(100) < _PLAIN:
         return mutate_bytes(data, max_size, dice)
     options, records = unpack(data)
@@ -129,7 +126,7 @@ def mutate_files(data: bytes, max_size: int, seed: int) -> bytes:
 
 def crossover_files(data1: bytes, data2: bytes, max_size: int, seed: int) -> bytes:
     """The files of one input, some of them as they are in the other one."""
-    dice = _dice(seed)
+    dice = dice_of(seed)
     options, records = unpack(data1)
     others = unpack(data2).records
     taken = {file for file in {record.file for record in others} if dice.randrange(2)}

@@ -97,25 +97,28 @@ def no_span(monkeypatch):
     monkeypatch.setattr(json_report, "_span", lambda span: {"offset": span.offset, "length": span.length})
 
 
-# The bug, and the token that it is found by.
+# The bug, and the tokens that it may be found by: which comes first is a matter of luck.
 PLANTED = {
-    "header": (signed_length, "strict:-:parse:memoryerror.addcow_spec.codec.parse_qcow2"),
-    "roundtrip": (lost_bits, "codec:-:build-v10:-"),
-    "image": (accepted_feature, "checker:acw-fea-003:open:-"),
-    "resolve": (open_door, "engine:acw-env-001:open:-"),
-    "chain": (beyond_the_backing_file, "strict:-:read:storageerror.addcow_ref._raw.read_into"),
-    "cache": (dropped_page, "oracle:-:write-back:-"),
-    "qcow2": (zeros_are_data, "qemu:-:read:-"),
-    "repair": (cleared_byte, "oracle:-:repair:-"),
-    "report": (no_span, "strict:-:json:attributeerror.addcow_conformance.report.json._finding"),
+    "header": (signed_length, {"strict:-:parse:memoryerror.addcow_spec.codec.parse_qcow2"}),
+    "roundtrip": (lost_bits, {"codec:-:build-v10:-"}),
+    "image": (accepted_feature, {"checker:acw-fea-003:open:-"}),
+    "resolve": (
+        open_door,
+        {f"engine:acw-{rule}:open:-" for rule in ("chn-001", "env-001", "env-002", "env-003")},
+    ),
+    "chain": (beyond_the_backing_file, {"strict:-:read:storageerror.addcow_ref._raw.read_into"}),
+    "cache": (dropped_page, {f"oracle:-:{place}:-" for place in ("runs", "scan", "write-back")}),
+    "qcow2": (zeros_are_data, {"oracle:-:read:-", "qemu:-:extents:-", "qemu:-:read:-"}),
+    "repair": (cleared_byte, {"oracle:-:repair:-"}),
+    "report": (no_span, {"strict:-:json:attributeerror.addcow_conformance.report.json._finding"}),
 }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bug_is_found(name, monkeypatch):
-    plant, token = PLANTED[name]
+    plant, tokens = PLANTED[name]
     plant(monkeypatch)
-    assert hunt(name, RUNS[name]) == token
+    assert hunt(name, RUNS[name]) in tokens
 
 
 @pytest.mark.parametrize("name", NAMES)
