@@ -58,7 +58,7 @@ def rename(records: list[Record], file: int, name: bytes, *, backing: bool) -> N
 
 
 def _with_names(header: HeaderV10, image: bytes, backing: bytes) -> bytes:
-    start = HeaderV10.RESERVED_OFFSET
+    start, room = HeaderV10.RESERVED_OFFSET, HeaderV10.LENGTH - HeaderV10.RESERVED_OFFSET
     features = header.features | Features.BACKING_FILE if backing else Features(0)
     made = HeaderV10(
         start + len(image) if backing else 0,
@@ -66,7 +66,7 @@ def _with_names(header: HeaderV10, image: bytes, backing: bytes) -> bytes:
         start,
         len(image),
         features,
-        (image + backing).ljust(HeaderV10.LENGTH - start, b"\0"),
+        (image + backing)[:room].ljust(room, b"\0"),  # two long names reach beyond, and are left to do so
     )
     return build_header(made)
 
