@@ -81,8 +81,9 @@ def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str) -
         path = error.path
         span = layout.spans[path]
         ends = layout.start + len(data)
-        rule = truncated if span.end > ends and path != "magic" else rules[path]
-        problem = f"the data ends at byte {ends}" if span.end > ends else "not what the format requires"
+        missing = span.end > ends
+        rule = truncated if missing and path != "magic" else rules[path]
+        problem = f"the data ends at byte {ends}" if missing else "not what the format requires"
         message = f"{layout.name}.{path} at byte {span.offset}: {problem}"
         raise MalformedImage(message, rule=rule, span=span, field=path) from error
 
@@ -111,7 +112,7 @@ def parse_header(data: bytes, revision: Revision) -> Header:
 
 def _values(layout: Layout, model: object) -> dict[str, Any]:
     """The model's values for the layout's fields; construct fills in the constants."""
-    return {f.name: getattr(model, f.name) for f in layout.fields if f.value is None}
+    return {name: getattr(model, name) for name in layout.variables}
 
 
 def build_header(header: Header) -> bytes:
@@ -140,8 +141,7 @@ def parse_qcow2(data: bytes, *, limit: int | None = None) -> Qcow2Header:
         raise _unusable("cluster_bits", bits, "9 to 21", "ACW-QC2-004")
     version3 = _VERSION2_DEFAULTS
     if version == 3:
-        parsed = _parse(QCOW2_V3_FIELDS, data[QCOW2_V3_FIELDS.start :], {}, "ACW-QC2-003")
-        version3 = {field.name: parsed[field.name] for field in QCOW2_V3_FIELDS.fields}
+        version3 = _parse(QCOW2_V3_FIELDS, data[QCOW2_V3_FIELDS.start :], {}, "ACW-QC2-003")
     length = version3["header_length"]
     if version == 3 and not QCOW2_V3_FIELDS.end <= length <= len(data):
         raise MalformedImage(
@@ -155,8 +155,8 @@ def parse_qcow2(data: bytes, *, limit: int | None = None) -> Qcow2Header:
         end = name_offset
     extensions, marker = _parse_extensions(data, length, end)
     additional = data[QCOW2_V3_FIELDS.end : length] if version == 3 else b""
-    fields = {f.name: base[f.name] for f in QCOW2_V2.fields if f.value is None}
-    return Qcow2Header(**fields, **version3, additional=additional, extensions=extensions, end_marker=marker)
+    del base["magic"]
+    return Qcow2Header(**base, **version3, additional=additional, extensions=extensions, end_marker=marker)
 
 
 def _unusable(name: str, value: int, expected: str, rule: str) -> MalformedImage:

@@ -11,6 +11,7 @@ This is the one module that imports construct.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from typing import Any, Literal, NamedTuple
 
 from construct import (
@@ -116,6 +117,7 @@ class Layout:
         end: offset of the first byte after the last field.
         struct: construct's type of the whole.
         spans: where each field is in the file.
+        variables: names of the fields that are no constants, which come first.
     """
 
     def __init__(
@@ -140,10 +142,15 @@ class Layout:
         little = any(field.byte_order == "le" for field in fields)
         codes = "".join(field.code for field in fields)
         self.spans = {field.name: Span(field.offset, field.size) for field in fields}
+        self.variables = tuple(field.name for field in fields if field.value is None)
+        constant = fields[: len(fields) - len(self.variables)]
+        if any(field.value is None for field in constant):
+            raise AssertionError(f"{name}: a constant comes after a field that is none")
         self._flat = struct.Struct(("<" if little else ">") + codes)
         self._names = tuple(field.name for field in fields)
-        self._places = tuple(_place(field, start) for field in fields)
-        self._constants = {field.name: field.value for field in fields if field.value is not None}
+        self._constants = tuple(field.value for field in constant)
+        self._begins = tuple((field.name, field.size, field.type.build(None)) for field in constant)
+        self._ends = tuple(field.offset + field.size - start for field in fields)
 
     def parse(self, data: bytes) -> dict[str, Any]:
         """The fields of the layout that ``data`` starts with, by name.
@@ -154,11 +161,19 @@ class Layout:
             ConstructError: a field is missing, or no constant; ``path`` is the first such field's name.
         """
         if len(data) >= self._flat.size:
-            found = dict(zip(self._names, self._flat.unpack_from(data), strict=True))
-            if self._constants.items() <= found.items():
-                return found
-        fault = next(name for name, place, value in self._places if not _holds(data[place], place, value))
-        raise ConstructError("missing, or not the constant that it has to be", path=fault)
+            values = self._flat.unpack_from(data)
+            if values[: len(self._constants)] == self._constants:
+                return dict(zip(self._names, values, strict=True))
+        raise ConstructError("missing, or not the constant that it has to be", path=self._fault(data))
+
+    def _fault(self, data: bytes) -> str:
+        """The first field that is missing, or no constant."""
+        at = 0
+        for name, size, constant in self._begins:
+            if data[at : at + size] != constant:
+                return name
+            at += size
+        return self._names[bisect_right(self._ends, len(data))]
 
     def field(self, name: str) -> Field:
         """The field of that name; KeyError where there is none."""
@@ -166,18 +181,6 @@ class Layout:
             if field.name == name:
                 return field
         raise KeyError(name)
-
-
-def _place(field: Field, start: int) -> tuple[str, slice, bytes | None]:
-    """A field's name, place in a layout that starts at ``start``, and bytes where they are constant."""
-    offset = field.offset - start
-    constant = None if field.value is None else field.type.build(None)
-    return field.name, slice(offset, offset + field.size), constant
-
-
-def _holds(found: bytes, place: slice, constant: bytes | None) -> bool:
-    """Whether all bytes of a field are there, and the right ones."""
-    return len(found) == place.stop - place.start and constant in {None, found}
 
 
 _FEATURES_V10 = (("BACKING_FILE", 0x1), ("BACKING_FORMAT_NO_PROBE", 0x2))
