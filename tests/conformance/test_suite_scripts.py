@@ -10,8 +10,10 @@ import sys
 import pytest
 
 from addcow_conformance.adapters._dialogue import Dialogue
+from addcow_conformance.adapters._shell import shell_word
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.results import Outcome
+from addcow_conformance.suite._script import _files
 from tests.conformance.test_suite import run
 from tests.repo.tree import ROOT
 
@@ -27,6 +29,18 @@ size = '''sh -c '[ -e "$0.lock" ] && exit 1; echo 262144' {image}'''
 read = "head -c {length} /dev/zero {offset} {image}"
 write = '''sh -c 'cat >"$0.data"; [ "${ADDCOW_TEST_LOCKS-}" ] || : >"$0.lock"' {image} {offset} {length}'''
 """
+
+
+# Names that a shell, a terminal or a text file would make something else of.
+NAMES = (
+    b"plain",
+    b"",
+    b"a b'c\"$(d)`e`\\f",
+    b"-\xff",
+    b"\x1b]0;'%s\\x41\x07",
+    b"a\nb",
+    "\u202e\u00e9".encode(),
+)
 
 
 def again(script, directory, **environment):
@@ -118,3 +132,26 @@ def test_a_program_that_is_alone_reads_all_at_once(tmp_path):
         transcript.add("echo 3")
     assert len(transcript.lines) == 4
     assert again("\n".join(transcript.lines), tmp_path).split() == ["a1", "a2", "3", "b1", "b2", "3"]
+
+
+def test_words_are_what_they_were():
+    words = " ".join(map(shell_word, NAMES))
+    assert words.isprintable()
+    said = subprocess.run(["sh", "-c", f"printf '%s/' {words}"], capture_output=True, check=True, timeout=60)
+    assert said.stdout == b"".join(name + b"/" for name in NAMES)
+
+
+def test_files_of_any_name_are_made_again(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "again"
+    for place in (first, second):
+        place.mkdir()
+    for name in filter(None, NAMES):
+        with open(os.path.join(os.fsencode(first), name), "wb") as file:
+            file.write(b"data of " + name)
+    os.symlink(NAMES[-2], os.path.join(os.fsencode(first), b"-link"))
+    assert again("\n".join(_files(os.fsencode(first))), tmp_path) == ""
+
+    def tree(place):
+        return {path.name: (path.is_symlink(), path.read_bytes()) for path in place.iterdir()}
+
+    assert tree(second) == tree(first)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import selectors
-import shlex
 import signal
 import subprocess
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.adapters._descendants import all_ended, descendants
 from addcow_conformance.adapters._process import SANITIZER, how_ended
+from addcow_conformance.adapters._shell import shell_word
 from addcow_spec.errors import (
     AdapterError,
     CannotStart,
@@ -281,5 +281,5 @@ def run(
 
 def shell_line(words: Words, directory: bytes | None = None) -> str:
     """The command as a line of a shell, in that directory or wherever the shell is."""
-    line = shlex.join(map(os.fsdecode, words))
-    return line if directory is None else f"(cd {shlex.quote(os.fsdecode(directory))} && exec {line})"
+    line = " ".join(map(shell_word, words))
+    return line if directory is None else f"(cd {shell_word(directory)} && exec {line})"

@@ -9,6 +9,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 
 from addcow_conformance.adapters._dialogue import APART, Dialogue
+from addcow_conformance.adapters._shell import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ class Script:
         # In a process group of its own, which is what a kill goes to.
         program = f"exec setsid {' '.join(_quoted(word, socket) for word in words)}"
         if directory is not None:
-            program = f"cd {shlex.quote(os.fsdecode(directory))} && {program}"
+            program = f"cd {shell_word(directory)} && {program}"
         if self._number == 1:
             self._transcript.add(f"CLIENT={shlex.quote(_CLIENT)}")
         self._transcript.add(f"SOCKET{self._number}=$(mktemp -d)/socket")
@@ -108,7 +109,7 @@ def _nbdsh(socket: str) -> str:
 
 def _quoted(word: str, socket: str) -> str:
     """A word as a shell has it."""
-    return socket.join(shlex.quote(part) if part else "" for part in word.split(SOCKET)) or "''"
+    return socket.join(shell_word(part) if part else "" for part in word.split(SOCKET)) or "''"
 
 
 def _flags(members: Message) -> str:

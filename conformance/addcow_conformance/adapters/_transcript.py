@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
-import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from addcow_conformance.adapters._dialogue import NUMBERS, TURNS, Dialogue, Entry, Step
+from addcow_conformance.adapters._shell import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -85,7 +85,7 @@ class Transcript:
         begun = self._begun()
         yield
         if begun:
-            name = shlex.quote(os.fsdecode(path))
+            name = shell_word(path)
             with open(path, "rb") as file:
                 header = base64.b64encode(file.read(_HEADER).rstrip(b"\0")).decode()
             self.add(f"base64 -d > {name} <<'EOF'\n{header}\nEOF")

@@ -15,6 +15,7 @@ from addcow_conformance.adapters._dialogue import Dialogue
 from addcow_conformance.adapters._image import StdioImage
 from addcow_conformance.adapters._link import Link
 from addcow_conformance.adapters._make import make_image
+from addcow_conformance.adapters._shell import shell_word
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.protocol import VERSION, Message, Validator, encode_line
 from addcow_spec.errors import (
@@ -330,7 +331,7 @@ def _from_here(command: Sequence[str]) -> str:
     program, *rest = command
     named = [os.path.dirname(program) != "", *map(os.path.exists, rest)]
     return " ".join(
-        ('"${HERE:-.}"/' if there and not os.path.isabs(word) else "") + shlex.quote(word)
+        ('"${HERE:-.}"/' if there and not os.path.isabs(word) else "") + shell_word(word)
         for word, there in zip(command, named, strict=True)
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import gzip
 import os
-import shlex
 import stat
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from addcow_conformance.adapters._shell import shell_word
 from addcow_conformance.programs import dump_program
 from addcow_spec.rules import catalogue
 
@@ -73,7 +73,7 @@ def _in_process(bench: Bench) -> tuple[str, ...]:
     """A program is run again by `replay`; what else a module was asked for is not taken down."""
     if bench.program is None:
         return ()
-    again = f"addcow-conformance replay --target {shlex.quote(bench.name)}"
+    again = f"addcow-conformance replay --target {shell_word(bench.name)}"
     return (f"{again} - <<'END'\n{dump_program(bench.program).rstrip()}\nEND",)
 
 
@@ -82,7 +82,11 @@ def _files(root: bytes) -> Iterator[str]:
     for directory, folders, names in os.walk(root):
         for name in sorted((*folders, *names)):
             path = os.path.join(directory, name)
-            yield from _file(path, shlex.quote(os.fsdecode(os.path.relpath(path, root))))
+            yield from _file(path, shell_word(_unlike_an_option(os.path.relpath(path, root))))
+
+
+def _unlike_an_option(name: bytes) -> bytes:
+    return b"./" + name if name.startswith(b"-") else name
 
 
 def _file(path: bytes, name: str) -> Iterator[str]:
@@ -90,7 +94,7 @@ def _file(path: bytes, name: str) -> Iterator[str]:
     if stat.S_ISDIR(status.st_mode):
         yield f"mkdir -p {name}"
     elif stat.S_ISLNK(status.st_mode):
-        yield f"ln -s {shlex.quote(os.fsdecode(os.readlink(path)))} {name}"
+        yield f"ln -s -- {shell_word(os.readlink(path))} {name}"
     elif stat.S_ISFIFO(status.st_mode):
         yield f"mkfifo {name}"
     elif stat.S_ISREG(status.st_mode):
