@@ -1,4 +1,4 @@
-"""Checking many images: which ones, in how many processes, and with which exit status."""
+"""Checking many images: which ones, by which workers, and with which exit status."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from addcow_conformance._executor import Workers
+
 __all__ = ["FAILED", "FOREIGN", "Job", "check_all", "exit_status", "find_images", "worst"]
 
 FAILED, FOUND, FOREIGN, CLEAN = 1, 2, 63, 0
 
 # Images that a worker takes at a time, at most.
-_CHUNK = 16
+_AT_ONCE = 16
 
 
 def exit_status(report: Report, fail_on: Severity) -> int:
@@ -110,35 +112,34 @@ def _below(directory: bytes, job: Job) -> Iterator[bytes | Report]:
                 yield job.failed(entry.path, str(error))
 
 
-def check_all(images: Iterable[bytes | Report], job: Job, *, processes: int) -> Iterator[Report]:
+def check_all(images: Sequence[bytes | Report], job: Job, workers: Workers | None = None) -> Iterator[Report]:
     """Run ``job`` on each image, in order; reports among the images pass through.
 
     Args:
         images: paths, and reports of what could not be looked into.
         job: what to do.
-        processes: how many processes work at it; 1 for this one alone.
+        workers: who works at it; None for this process alone.
     """
-    if processes == 1:
+    if workers is None:
         yield from map(partial(_step, job), images)
         return
-    # Slow to import, and needed for pools only.
-    from addcow_conformance._workers import BrokenProcessPool, pool  # noqa: PLC0415
+    from addcow_conformance._spread import spread  # noqa: PLC0415 - slow to import, and for workers only
 
-    found = list(images)
-    processes = min(processes, max(len(found), 1))
-    chunk = max(1, min(_CHUNK, len(found) // (processes * 4)))
-    done = 0
-    try:
-        with pool(processes, finish=True) as workers:
-            for report in workers.map(partial(_step, job), found, chunksize=chunk):
-                yield report
-                done += 1
-    except BrokenProcessPool:
-        for image in found[done:]:
-            yield (
-                image if isinstance(image, Report) else job.failed(image, "the process that checked it died")
-            )
+    size = max(1, min(_AT_ONCE, len(images) // (workers.width * 4)))
+    yield from spread(partial(_steps, job), images, workers, size=size, lost=partial(_lost, job))
 
 
 def _step(job: Job, image: bytes | Report) -> Report:
     return image if isinstance(image, Report) else job(image)
+
+
+def _steps(job: Job, images: Sequence[bytes | Report]) -> list[Report]:
+    return [_step(job, image) for image in images]
+
+
+def _lost(job: Job, image: bytes | Report, error: Exception) -> Report:
+    """The report of an image that no worker came to the end of."""
+    if isinstance(image, Report):
+        return image
+    late = isinstance(error, TimeoutError)
+    return job.failed(image, f"{printable(image)}: {error if late else 'the process that checked it died'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ import click
 
 from addcow_conformance import _terminal
 from addcow_conformance._batch import FOREIGN, Job, check_all, exit_status, find_images, worst
+from addcow_conformance._executor import ClusterError, Work, Workers, processes, scheduler_option, workers
 from addcow_conformance.checker import CheckOptions, Report
 from addcow_conformance.report import FORMATS, render, schema
 from addcow_spec import __version__
@@ -39,6 +41,7 @@ Examples:
   addcow-check disk.add-cow                     is it sound? what is wrong, where?
   addcow-check --output json disk.add-cow       the same for programs
   addcow-check -r --jobs 0 /var/images          every image below a directory
+  addcow-check -r --scheduler tcp://192.0.2.1:8786 /shared   the same, on a Dask cluster
   addcow-check --output html -o r.html d.add-cow   a page to look at
   addcow-check --repair safe --dry-run d.add-cow   what a repair would do
   addcow-check --explain ACW-BMP-002            a rule, why, and what to do
@@ -78,6 +81,7 @@ class _Request(NamedTuple):
     output: str
     target: bytes | None
     processes: int
+    scheduler: str | None
     quiet: bool
     color: bool
 
@@ -131,9 +135,10 @@ class _Request(NamedTuple):
     "--jobs",
     metavar="N",
     type=click.IntRange(min=0),
-    default=1,
+    show_default="1",
     help="Processes that check images; 0 for one a processor.",
 )
+@scheduler_option("Its workers have the images at the same paths as here, on a file system that all share.")
 @click.option(
     "--no-chain", is_flag=True, help="Do not check the backing file's own content and backing files."
 )
@@ -208,7 +213,8 @@ def _request(options: dict[str, Any]) -> _Request:
         fail_on=Severity(options["fail_on"]),
         output=options["output"],
         target=options["target"],
-        processes=options["jobs"] or os.cpu_count() or 1,
+        processes=processes(options["jobs"], options["scheduler"]),
+        scheduler=options["scheduler"],
         quiet=options["quiet"],
         color={"always": True, "never": False}.get(options["color"], auto),
     )
@@ -246,7 +252,7 @@ def _run(request: _Request) -> int:
 def _reports(request: _Request) -> Iterator[Report]:
     apart = request.target is not None or not sys.stdout.isatty()
     images = find_images(request.images, request.job, recursive=request.recursive)
-    if not request.many:
+    if not request.many and request.scheduler is None:
         progress = _terminal.Progress("reading the bitmap", enabled=not request.quiet)
         report = request.job(request.images[0], progress)
         progress.close()
@@ -254,10 +260,21 @@ def _reports(request: _Request) -> Iterator[Report]:
         return
     known = list(images)
     progress = _terminal.Progress("checking images", enabled=apart and not request.quiet)
-    for done, report in enumerate(check_all(known, request.job, processes=request.processes), 1):
-        progress(done, len(known))
-        yield report
+    with _workers(request, len(known)) as found:
+        for done, report in enumerate(check_all(known, request.job, found), 1):
+            progress(done, len(known))
+            yield report
     progress.close()
+
+
+def _workers(request: _Request, images: int) -> AbstractContextManager[Workers | None]:
+    """Who checks so many images; None for this process alone."""
+    if request.scheduler is None and request.processes == 1:
+        return nullcontext()
+    paths = [*request.images, request.job.options.confine or b"/"]
+    directory = None if all(map(os.path.isabs, paths)) else os.getcwdb()
+    count = min(request.processes, max(images, 1))
+    return workers(Work(directory=directory), count=count, scheduler=request.scheduler)
 
 
 def main() -> None:
@@ -276,6 +293,9 @@ def main() -> None:
         _say(f"{message} (see addcow-check --help)")
     except click.exceptions.Exit as error:
         status = error.exit_code
+    except ClusterError as error:
+        status = _FAILED
+        _say(str(error))
     except (click.Abort, KeyboardInterrupt):
         status = _INTERRUPTED
     except BrokenPipeError:

@@ -7,14 +7,13 @@ import os
 import stat
 import subprocess
 import sys
-from concurrent.futures import process as pools
-from typing import ClassVar
+from contextlib import contextmanager
 
 import pytest
 
 from addcow_conformance import _batch as batch
 from addcow_conformance import _terminal as terminal
-from addcow_conformance import _workers, cli_check
+from addcow_conformance import cli_check
 from addcow_conformance.checker import CheckOptions, Report, Verdict
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
@@ -80,16 +79,21 @@ def test_repairs_are_asked_for(tmp_path, asked, arguments, repair, dry_run):
     assert (job.repair, job.dry_run) == (repair, dry_run)
 
 
-@pytest.mark.parametrize(("jobs", "processes"), [("1", 1), ("3", 3), ("0", os.cpu_count())])
-def test_jobs_are_processes(tmp_path, asked, monkeypatch, jobs, processes):
+@pytest.mark.parametrize(("jobs", "widths"), [("1", []), ("3", [2]), ("0", [min(2, os.cpu_count())])])
+def test_jobs_are_processes(tmp_path, asked, monkeypatch, jobs, widths):
+    """No more than there are images, and none beside this one for 1."""
     seen = []
-    real = batch.check_all
-    monkeypatch.setattr(
-        cli_check, "check_all", lambda *a, processes: (seen.append(processes), real(*a, processes=1))[1]
-    )
+
+    @contextmanager
+    def counted(_work, *, count, scheduler):
+        assert scheduler is None
+        seen.append(count)
+        yield
+
+    monkeypatch.setattr(cli_check, "workers", counted)
     paths = [by_hand.v10(tmp_path / name) for name in "ab"]
     assert asked("--jobs", jobs, *paths)[0] == 0
-    assert seen == [processes]
+    assert seen == [width for width in widths if jobs != "0" or os.cpu_count() > 1]
 
 
 # -- statuses --
@@ -215,38 +219,6 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
     report, image = batch.find_images([os.fsencode(tmp_path)], JOB, recursive=True)
     assert (report.filename, report.verdict) == (os.fsencode(tmp_path / "disk.raw"), Verdict.UNKNOWN)
     assert image == os.fsencode(tmp_path / "i")
-
-
-# -- pools --
-
-
-class DyingPool:
-    """A pool of processes that dies when two images are done."""
-
-    ended: ClassVar = []
-
-    def __init__(self, workers, *_, **__):
-        assert workers == 3
-
-    def map(self, step, images, **_):
-        yield from map(step, images[:2])
-        raise pools.BrokenProcessPool
-
-    def shutdown(self, **how):
-        self.ended.append(how)
-
-
-def test_every_image_has_one_report_when_a_pool_dies(tmp_path, monkeypatch):
-    monkeypatch.setattr(DyingPool, "ended", [])
-    monkeypatch.setattr(_workers, "_Pool", DyingPool)
-    paths = [os.fsencode(by_hand.v10(tmp_path / name)) for name in "abcde"]
-    told = JOB.failed(b"told before", "it cannot be read")
-    reports = list(batch.check_all([*paths[:3], told, *paths[3:]], JOB, processes=3))
-    assert [report.filename for report in reports] == [*paths[:3], b"told before", *paths[3:]]
-    assert [report.verdict for report in reports] == [Verdict.VALID] * 2 + [Verdict.UNKNOWN] * 4
-    assert reports[3] is told
-    # What has not begun by now is never begun, here and where the reader leaves.
-    assert DyingPool.ended == [{"cancel_futures": True}]
 
 
 # -- output --

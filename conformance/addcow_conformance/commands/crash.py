@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from addcow_conformance._executor import ClusterError, Work, processes, scheduler_option, workers
 from addcow_conformance._signals import SIGNALS, Interrupted
 from addcow_conformance._terminal import Progress
 from addcow_conformance.commands import _crash_report as report
-from addcow_conformance.commands._failure import DONE, INTERNAL, VIOLATED, Failure
+from addcow_conformance.commands._failure import DONE, INTERNAL, UNAVAILABLE, VIOLATED, Failure
 from addcow_conformance.commands._output import answer_options, emit, error_line, schema
 from addcow_conformance.commands._target import check_in_process, elsewhere, loaded, target_option
 from addcow_conformance.powerloss import FAMILIES, Effort, Family, Summary, explore
+from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Executor
 
 __all__ = ["command"]
 
@@ -46,14 +48,15 @@ Each is opened, compared, checked and streamed to its end.
 
 \b
 With --ops 2, the default, it takes half a minute on one processor, with
---ops 3 several minutes. Violations do not depend on --jobs, except with -x.
+--ops 3 several minutes. Violations do not depend on --jobs and --scheduler, except
+with -x.
 
 \b
 Exit status:
   0    no rule is broken
   1    a file could not be written
   64   wrong usage
-  69   the target cannot be loaded
+  69   the target cannot be loaded, or the cluster does not answer
   70   internal error, or a process that worked at it died
   77   a rule is broken
   130  interrupted by SIGINT; 143 by SIGTERM
@@ -68,6 +71,7 @@ class _Request(NamedTuple):
     operations: int
     effort: Effort
     processes: int
+    scheduler: str | None
     first_only: bool
     save: bytes | None
     output: str
@@ -95,10 +99,10 @@ class _Request(NamedTuple):
     "--jobs",
     metavar="N",
     type=click.IntRange(0, _PROCESSES),
-    default=1,
-    show_default=True,
+    show_default="1",
     help="Processes that work at it; 0 for one a processor.",
 )
+@scheduler_option("Its workers have the target's module installed, or on their PYTHONPATH.")
 @click.option(
     "--seed", metavar="S", type=int, default=_DEFAULT.seed, show_default=True, help="Seed of the samples."
 )
@@ -138,7 +142,8 @@ def command(
     target: str,
     revisions: tuple[str, ...],
     ops: int,
-    jobs: int,
+    jobs: int | None,
+    scheduler: str | None,
     seed: int,
     bound: int,
     samples: int,
@@ -164,7 +169,8 @@ def command(
         families=families,
         operations=ops,
         effort=Effort(bound=bound, samples=samples, seed=seed),
-        processes=jobs or os.cpu_count() or 1,
+        processes=processes(jobs, scheduler),
+        scheduler=scheduler,
         first_only=exit_first,
         save=save,
         output=output,
@@ -211,7 +217,7 @@ def _explored(request: _Request) -> Summary:
     try:
         with elsewhere():
             return _run(request, tell)
-    except (Interrupted, Failure):
+    except (Interrupted, Failure, UsageError):
         raise
     except BaseException as error:
         raise Failure(f"the exploration could not go on: {error_line(error)}", INTERNAL) from error
@@ -220,24 +226,24 @@ def _explored(request: _Request) -> Summary:
 
 
 def _run(request: _Request, tell: Callable[[int, int], None]) -> Summary:
-    def start(executor: Executor | None = None) -> Summary:
-        return explore(
-            target=request.target,
-            families=request.families,
-            operations=request.operations,
-            effort=request.effort,
-            executor=executor,
-            first_only=request.first_only,
-            progress=tell,
-        )
-
-    if request.processes == 1:
+    start = partial(
+        explore,
+        target=request.target,
+        families=request.families,
+        operations=request.operations,
+        effort=request.effort,
+        first_only=request.first_only,
+        progress=tell,
+    )
+    if request.processes == 1 and request.scheduler is None:
         return start()
-    # Slow to import, and needed for pools only.
-    from addcow_conformance._workers import BrokenProcessPool, pool  # noqa: PLC0415
+    from concurrent.futures import BrokenExecutor  # noqa: PLC0415 - slow to import, and for workers only
 
+    work = Work(finish=False)
     try:
-        with pool(request.processes, finish=False) as executor:
-            return start(executor)
-    except BrokenProcessPool as error:
+        with workers(work, count=request.processes, scheduler=request.scheduler) as (executor, width):
+            return start(executor=executor, width=width)
+    except BrokenExecutor as error:
         raise Failure("a process that worked at it died", INTERNAL) from error
+    except ClusterError as error:
+        raise Failure(str(error), UNAVAILABLE) from error

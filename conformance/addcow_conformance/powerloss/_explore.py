@@ -19,8 +19,8 @@ __all__ = ["Part", "Summary", "explore"]
 
 # Workloads of a slice: long enough to be worth sending, short enough for a progress bar.
 _SLICE = 32
-# Slices that wait in the executor, for each that it may be working on.
-_AHEAD = 64
+# Slices that are given to the executor, for each that it can work on at a time.
+_AHEAD = 4
 # Violations that are kept of each rule in a slice and in a family, and in a summary: the smallest.
 _KEPT_OF_RULE = 3
 _KEPT = 10
@@ -130,6 +130,7 @@ def explore(
     operations: int = 3,
     effort: Effort = DEFAULT,
     executor: Executor | None = None,
+    width: int = 16,
     first_only: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
@@ -141,6 +142,7 @@ def explore(
         operations: the longest workloads, 0 or more.
         effort: how hard to look at each moment.
         executor: runs the slices; None for this process. A cluster's executor will do.
+        width: how many slices it can run at a time, 1 or more.
         first_only: whether to stop when a violation was found.
         progress: told how many workloads are done, and how many there are.
 
@@ -154,7 +156,7 @@ def explore(
     total = sum(part.workloads for part in slices)
     parts = {each.name: Part(each.name) for each in families}
     complete = True
-    for part in _results(slices, executor):
+    for part in _results(slices, executor, width):
         parts[part.family] = parts[part.family].plus(part)
         if progress:
             progress(sum(each.tally.workloads for each in parts.values()), total)
@@ -173,7 +175,7 @@ def _slices(target: str, families: Sequence[Family], operations: int, effort: Ef
                 yield Slice(target, each, length, first, count, effort)
 
 
-def _results(slices: Sequence[Slice], executor: Executor | None) -> Iterator[Part]:
+def _results(slices: Sequence[Slice], executor: Executor | None, width: int) -> Iterator[Part]:
     """The results as they come."""
     if executor is None:
         yield from map(run_slice, slices)
@@ -183,7 +185,7 @@ def _results(slices: Sequence[Slice], executor: Executor | None) -> Iterator[Par
     try:
         for part in left:
             waiting.add(executor.submit(run_slice, part))
-            if len(waiting) >= _AHEAD:
+            if len(waiting) >= _AHEAD * width:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         while waiting:
