@@ -18,7 +18,7 @@ from addcow_conformance.targets import load_target
 from addcow_spec.model import QCOW2_MAGIC, Revision
 from addcow_spec.rules import Level, Profile, rule
 from tests.conformance.miniatures import MINIATURES, RIGHT
-from tests.conformance.miniatures._document import cells_of, lines, row_of
+from tests.conformance.miniatures._document import cells_of, lines, row_of, told_by
 from tests.conformance.miniatures._probes import POWER_LOSSES, PROGRAMS, SINGLE, VECTORS, probes, try_vector
 from tests.conformance.miniatures._suite import attempt, deviations, impatient
 
@@ -84,6 +84,7 @@ def test_case_of_its_rule_tells(name):
 @pytest.mark.parametrize("name", SAMPLED)
 def test_document_has_what_is_found(name):
     assert str(row_of(name)) == LINES[name]
+    assert told_by(name) == cells_of(LINES[name])[3]
 
 
 # --- the right one

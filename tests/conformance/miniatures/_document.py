@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from addcow_conformance.results import Outcome
+from addcow_conformance.results import BAD, Outcome
 from addcow_conformance.suite import all_cases
-from tests.conformance.miniatures._suite import PATIENCE, deviations, impatient, is_costly
+from tests.conformance.miniatures._suite import PATIENCE, attempt, deviations, impatient, is_costly
 from tests.conformance.miniatures._table import MINIATURES
 
 DOCUMENT = Path(__file__).parents[3] / "conformance" / "MINIATURES.md"
@@ -85,6 +85,14 @@ def row_of(name):
         result.broken if result.outcome is Outcome.FAIL else str(result.outcome) for result in found
     )
     return Row(name, own[0] if own else "", len(own), len(found) - len(own), named)
+
+
+def told_by(name):
+    """Id of the first case of its rule that is not passed, a quick one if there is; empty for none."""
+    own = (case for case in all_cases() if case.rule == MINIATURES[name].rule)
+    with impatient():
+        results = (attempt(MINIATURES[name], case) for case in sorted(own, key=is_costly))
+        return next((result.case for result in results if result.outcome in BAD), "")
 
 
 class Score(NamedTuple):
