@@ -42,7 +42,7 @@ PINNED = {
         "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience "
         "PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Unsupported "
         "Via Violation Write Zeroes backing_kinds check_memory dump_program load_program make_backing "
-        "program_schema tell"
+        "program_schema refused tell"
     ),
     "addcow_conformance.protocol": (
         "CAPABILITIES LARGEST_DATA LARGEST_NUMBER LONGEST_LINE LONGEST_TEXT REQUESTS RESULTS VERSION Message "
