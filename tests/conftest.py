@@ -1,5 +1,10 @@
-"""The profiles of hypothesis: `quick`, and `campaign` by ``--hypothesis-profile=campaign``."""
+"""Temporary files, and profiles of hypothesis: `quick`, or `campaign` by ``--hypothesis-profile``."""
 
+import gc
+import os
+from tempfile import TemporaryDirectory
+
+import pytest
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
@@ -18,3 +23,15 @@ settings.register_profile(
 )
 # Hypothesis has loaded one of its own by now where it believes to be in continuous integration.
 settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_ours_is_left_behind(tmp_path_factory):
+    """Temporary files are in a directory of the session's, where none of ours is at the end."""
+    tmp_path_factory.getbasetemp()  # that one stays where it is looked for
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        patch.setenv("TMPDIR", directory)
+        patch.setattr("tempfile.tempdir", None)
+        yield
+        gc.collect()  # what ends with an object
+        assert [name for name in os.listdir(directory) if name.startswith("addcow")] == []

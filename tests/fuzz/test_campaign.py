@@ -102,7 +102,8 @@ def test_goes_on_past_findings_and_tells_each_once(store):
     assert names(store.at("work")) == names(store.at("partial")) == set()
 
 
-def test_resumes_from_its_folder(store):
+def test_resumes_from_its_folder(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", os.fspath(tmp_path))
     heard = Heard()
     campaign(store, heard, registry={token: Entry(token, "fake", Status.OPEN, "planted") for token in TOKENS})
     assert heard == []  # they are passed over
@@ -114,6 +115,7 @@ def test_resumes_from_its_folder(store):
     assert after["execs"] > before["execs"] > 0
     assert after["edges"] >= before["edges"] > 0
     assert after["reached"]["fake: started"] > before["reached"]["fake: started"] > 0
+    assert names(tmp_path) == {"campaign"}  # the target leaves a directory behind
     assert after["reached"] | COUNTED == COUNTED | {"fake: never": 0}
     assert names(store.corpus("fake")) >= inputs > set()
     with open(store.at("stats", "fake", "plot_data"), encoding="ascii") as file:

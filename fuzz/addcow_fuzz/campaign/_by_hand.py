@@ -44,12 +44,13 @@ def fuzz_by_hand(subject: Subject, path: str, words: Sequence[str], *, quiet: bo
 
     Args:
         subject: the target; ``-max_len`` is its own where the words have none.
-        path: where its executable is to be made.
+        path: where its executable is to be made, in a directory that is temporary.
         words: libFuzzer's flags and directories.
         quiet: whether its output is kept back.
     """
     own = [] if any(word.startswith("-max_len=") for word in words) else [f"-max_len={subject.max_len}"]
-    with Child([make_program(subject.module, path), *own, *words], heard=quiet) as child:
+    temporary = {"TMPDIR": os.path.dirname(path)}
+    with Child([make_program(subject.module, path), *own, *words], temporary, heard=quiet) as child:
         if quiet:
             for _ in child.lines():
                 pass
@@ -89,7 +90,7 @@ def _measured(subject: Subject, way: Way, runs: int, seed: int, directory: str) 
         corpus,
         *([os.path.abspath(way.seeds)] if way.seeds else []),
     ]
-    environment = {PLAIN: "" if way.mutators else "1", KNOWN: known}
+    environment = {PLAIN: "" if way.mutators else "1", KNOWN: known, "TMPDIR": directory}
     while True:
         log = Log()
         with open(known, "a", encoding="utf-8"), Child(command, environment) as child:

@@ -99,7 +99,7 @@ def _run(
     said: list[str] = []
     stopped = False
     command = [sys.executable, "-m", "addcow_fuzz.campaign._one", subject.module, verb, source, answer, *more]
-    with Child(command) as child:
+    with Child(command, {"TMPDIR": directory}) as child:
         for line in child.lines():
             said = [*said, line][-20:] if line else said
             if time.monotonic() >= until or (stop and os.path.exists(stop)):

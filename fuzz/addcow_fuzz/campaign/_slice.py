@@ -67,14 +67,16 @@ class _Fuzzing:
     def __init__(self, order: Slice, work: str) -> None:
         self._order = order
         self._work = work
-        self._new, self._artifacts = (os.path.join(work, name) for name in ("new", "artifacts"))
+        self._new, self._artifacts, self._temporary = (
+            os.path.join(work, name) for name in ("new", "artifacts", "temporary")
+        )
         self._counts = os.path.join(work, "reached.json")
         self._until = time.monotonic() + order.seconds
         self._counters = Counters()
         self._raw: dict[str, tuple[Artifact, tuple[str, ...]]] = {}
         self._seen: set[Artifact] = set()
         self._began = self._told = 0.0
-        for directory in (self._new, self._artifacts):
+        for directory in (self._new, self._artifacts, self._temporary):
             os.makedirs(directory, exist_ok=True)
 
     def run(self) -> Result:
@@ -154,7 +156,8 @@ class _Fuzzing:
 
     def _environment(self) -> dict[str, str]:
         known = self._write("known", "\n".join(sorted({*self._order.known, *self._raw})))
-        return {KNOWN: known, REACHED: self._counts}
+        # What a target leaves that is killed goes with the slice's directory.
+        return {KNOWN: known, REACHED: self._counts, "TMPDIR": self._temporary}
 
     def _reached(self) -> dict[str, int]:
         """What the target has counted; each count is taken in once."""
