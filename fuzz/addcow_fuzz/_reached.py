@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from addcow_conformance.programs import StorageKind
+from addcow_conformance.reach import Reach, states
 from addcow_fuzz._environment import REACHED
 
 if TYPE_CHECKING:
@@ -42,10 +44,6 @@ class _Counts:
     """The counts of this process, which are in a file at most a second later."""
 
     def __init__(self, path: str) -> None:
-        # Imported when first needed, it is not instrumented: to count is no part of what is tried.
-        from addcow_conformance.programs import StorageKind  # noqa: PLC0415
-        from addcow_conformance.reach import Reach, states  # noqa: PLC0415
-
         self._path = path
         self._reach = Reach()
         self._names = states(StorageKind.MEMORY)
