@@ -171,7 +171,6 @@ class QemuIo:
                 octal = "".join(f"\\{byte:03o}" for byte in data)
                 self._script.before.append(f"printf '{octal}' >{file.name}")
                 self._script.after.append(f"rm {file.name}")
-                self._script.after.append(f"rm {file.name}")
             self.request(f"{command} -s {file.name} {offset} {len(data)}", offset, len(data))
 
     def allocated(self) -> list[tuple[int, int, bool]] | None:
