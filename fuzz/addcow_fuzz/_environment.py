@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-__all__ = ["KNOWN", "PARENT", "PLAIN", "REACHED", "end_with", "end_with_parent", "known_tokens"]
+__all__ = ["KNOWN", "PARENT", "PLAIN", "REACHED", "end_with_parent", "known_tokens"]
 
 # A file of tokens, one a line: inputs that come to one of these are passed over.
 KNOWN = "ADDCOW_FUZZ_KNOWN"
@@ -34,22 +34,14 @@ def known_tokens() -> frozenset[str]:
 
 
 def end_with_parent() -> None:
-    """End when the process that is named in the environment ends; nothing where none is.
+    """End when the process that is named in the environment ends, however it does; nothing where none is.
 
     The name is taken away: what libFuzzer starts, for ``-merge`` and ``-fork``, has another parent.
     """
-    if parent := os.environ.pop(PARENT, ""):
-        end_with(int(parent))
-
-
-def end_with(parent: int) -> None:
-    """End when the parent ends, however it ends.
-
-    Args:
-        parent: its number; where it is not the parent any more, this process ends at once.
-    """
+    if not (parent := os.environ.pop(PARENT, "")):
+        return
     import ctypes  # noqa: PLC0415 - in processes of a campaign only
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if os.getppid() != int(parent):
         os._exit(_FAILED)

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from addcow_conformance._workers import pool
 from addcow_fuzz.campaign import (
     BadFolder,
     Campaign,
     Entry,
     Plan,
-    Pool,
     Slice,
     SliceFailed,
     Standing,
@@ -142,7 +142,8 @@ def test_slice_of_a_worker_that_dies_is_run_again(store, tmp_path, monkeypatch):
     monkeypatch.setenv(FLAG, os.fspath(flag))
     monkeypatch.setenv(HOW, "abort")
     heard = Heard()
-    done = campaign(store, heard, Pool(1), subject=ENDS)
+    with pool(1, finish=True, start="spawn") as executor:
+        done = campaign(store, heard, executor, subject=ENDS)
     assert not flag.exists()
     assert done.failures == []
     assert store.state()["targets"]["ends"]["slices"] >= 1

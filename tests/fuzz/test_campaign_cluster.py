@@ -7,49 +7,14 @@ pool, and directories of their own.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 
 import fsspec
-import pytest
 
-from addcow_fuzz.campaign import SliceFailed, cluster
-from tests.fuzz.fake_command import ENVIRONMENT, fuzz_process
+from addcow_conformance import _cluster
+from tests.cluster import PATIENCE, dask_cluster, wait_for
+from tests.fuzz.fake_command import fuzz_failed, fuzz_process
 from tests.fuzz.fake_target import TOKENS
 from tests.fuzz.object_store import bucket
-
-PATIENCE = 180
-
-
-@contextmanager
-def dask(part, directory, *arguments):
-    """A scheduler or a worker, as long as the block lasts."""
-    directory.mkdir()
-    command = [sys.executable, "-m", f"distributed.cli.dask_{part}", "--no-dashboard", *map(str, arguments)]
-    with subprocess.Popen(
-        command,
-        cwd=directory,
-        env=os.environ | ENVIRONMENT | {"TMPDIR": os.fspath(directory)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def wait_for(condition, process):
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None, process.args
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def campaign(home, *arguments):
@@ -77,33 +42,25 @@ def told_once(process, home):
 
 
 def test_death_of_a_worker_loses_nothing(tmp_path):
-    told, shared, own = (tmp_path / name for name in ("scheduler.json", "shared", "own"))
-    worker = ("--scheduler-file", told, "--nthreads", 2, "--no-nanny")
+    shared, own = tmp_path / "shared", tmp_path / "own"
     with (
         bucket() as pool,
-        dask(
-            "scheduler", tmp_path / "0", "--host", "127.0.0.1", "--port", 0, "--scheduler-file", told
-        ) as scheduler,
-        dask("worker", tmp_path / "1", *worker) as first,
-        dask("worker", tmp_path / "2", *worker),
+        dask_cluster(tmp_path, threads=2) as (address, (first, _)),
+        campaign(shared, "--scheduler", address) as one,
+        campaign(own, "--scheduler", address, "--pool", pool) as other,
     ):
-        wait_for(told.exists, scheduler)
-        address = json.loads(told.read_text("utf-8"))["address"]
-        with (
-            campaign(shared, "--scheduler", address) as one,
-            campaign(own, "--scheduler", address, "--pool", pool) as other,
-        ):
-            store = fsspec.filesystem("s3", use_listings_cache=False)
-            wait_for(lambda: len(slices(shared.glob("work/*/new/*"))) > 1, one)
-            wait_for(lambda: slices(store.glob(f"{pool}/*/*/*/new/*")), other)
-            first.kill()
-            told_once(one, shared)
-            told_once(other, own)
-            # Nothing else is left in the pool.
-            put = {path.rpartition("/")[2] for path in store.find(pool)}
-            assert put == {path.name for path in own.glob("corpus/fake/*")}
+        store = fsspec.filesystem("s3", use_listings_cache=False)
+        wait_for(lambda: len(slices(shared.glob("work/*/new/*"))) > 1, one)
+        wait_for(lambda: slices(store.glob(f"{pool}/*/*/*/new/*")), other)
+        first.kill()
+        told_once(one, shared)
+        told_once(other, own)
+        # Nothing else is left in the pool.
+        put = {path.rpartition("/")[2] for path in store.find(pool)}
+        assert put == {path.name for path in own.glob("corpus/fake/*")}
 
 
-def test_scheduler_that_does_not_answer_is_told():
-    with pytest.raises(SliceFailed), cluster("nonsense://127.0.0.1:1"):
-        pytest.fail("it answers")
+def test_scheduler_that_does_not_answer_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cluster, "_CONNECTING", 0.3)
+    fuzz_failed("campaign", tmp_path / "camp", "--scheduler", "tcp://127.0.0.1:1", status=1)
+    fuzz_failed("campaign", tmp_path / "camp", "--scheduler", "nonsense", status=64)

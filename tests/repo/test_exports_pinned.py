@@ -90,8 +90,8 @@ PINNED = {
     "addcow_fuzz.invariants": "Finding strict token_of",
     "addcow_fuzz.targets": "TARGETS Target TargetModule load",
     "addcow_fuzz.campaign": (
-        "BadFolder BadRegistry Campaign Counters Entry Found Judged Plan Pool Result Row Slice "
-        "SliceFailed Standing Status Store Subject Way cluster fuzz_by_hand judge load_registry measured "
+        "BadFolder BadRegistry Campaign Counters Entry Found Judged Plan Result Row Slice "
+        "SliceFailed Standing Status Store Subject Way fuzz_by_hand judge load_registry measured "
         "run_slice smallest standing"
     ),
     "addcow_fuzz.cli": "COMMANDS TOOL group main run",

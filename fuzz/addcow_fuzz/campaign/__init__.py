@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from addcow_fuzz.campaign._by_hand import Way, fuzz_by_hand, measured
 from addcow_fuzz.campaign._campaign import Campaign, Plan, Row
-from addcow_fuzz.campaign._cluster import cluster
 from addcow_fuzz.campaign._judge import Judged, judge, smallest
 from addcow_fuzz.campaign._model import Counters, Found, Result, Slice, SliceFailed, Subject
-from addcow_fuzz.campaign._pool import Pool
 from addcow_fuzz.campaign._registry import (
     BadRegistry,
     Entry,
@@ -28,7 +26,6 @@ __all__ = [
     "Found",
     "Judged",
     "Plan",
-    "Pool",
     "Result",
     "Row",
     "Slice",
@@ -38,7 +35,6 @@ __all__ = [
     "Store",
     "Subject",
     "Way",
-    "cluster",
     "fuzz_by_hand",
     "judge",
     "load_registry",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from addcow_conformance._executor import ClusterError
 from addcow_conformance.commands._failure import FAILED, USAGE, Failure
 from addcow_fuzz.campaign import BadFolder, BadRegistry, SliceFailed, Store, Subject, load_registry
 from addcow_fuzz.targets import TARGETS
@@ -67,13 +68,13 @@ def failures() -> Iterator[None]:
     """Say what a campaign cannot do as a command does.
 
     Raises:
-        Failure: a folder, a registry or a target cannot be used.
+        Failure: a folder, a registry, a target or a cluster cannot be used.
     """
     try:
         yield
     except BadRegistry as error:
         raise Failure(str(error), USAGE) from error
-    except (BadFolder, SliceFailed) as error:
+    except (BadFolder, ClusterError, SliceFailed) as error:
         raise Failure(str(error), FAILED) from error
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
+from addcow_conformance._executor import Work, scheduler_option, workers
 from addcow_conformance._signals import SIGNALS
 from addcow_conformance._terminal import say
 from addcow_conformance.commands._failure import DONE, FAILED, VIOLATED
 from addcow_conformance.commands._output import emit
-from addcow_fuzz.campaign import Campaign, Plan, Pool, Standing, Store, cluster, standing
+from addcow_fuzz.campaign import Campaign, Plan, Standing, Store, standing
 from addcow_fuzz.campaign._live import opened_view
 from addcow_fuzz.commands._given import failures, registry, registry_option, subjects
 from addcow_fuzz.dictionary import dictionary
@@ -20,14 +21,13 @@ from addcow_spec.errors import UsageError
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Executor
-
     from addcow_fuzz.campaign import Found
 
 __all__ = ["command"]
 
 _SHOWN = 5
+# The live view is a thread; slices keep to their time by themselves, and workers may be gone for a while.
+_WORK = Work(start="spawn", seconds=None, absence=None)
 
 _EPILOG = """\b
 Examples:
@@ -45,7 +45,7 @@ or was cut off goes on from DIR. Findings are told on standard output, once.
 Exit status:
   0    no finding, or only ones that are known
   1    a target had to be given up, a file could not be read or written, or the pool
-       could not be reached
+       or the cluster could not be reached
   64   wrong usage, or a registry that cannot be used
   77   a finding that is new, or that was fixed and is back
   130  interrupted by SIGINT; 143 by SIGTERM
@@ -79,11 +79,7 @@ Exit status:
     show_default=True,
     help="How long a target runs before the next one.",
 )
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Run on a Dask cluster, such as tcp://192.0.2.1:8786; all reach DIR by the same path, or --pool.",
-)
+@scheduler_option("All reach DIR by the same path, or --pool.")
 @click.option(
     "--pool",
     metavar="URL",
@@ -135,11 +131,12 @@ def command(
     if seeds and not os.path.isdir(seeds):
         raise UsageError(f"--seeds {printable(os.fsencode(seeds))}: no such directory")
     with failures(), ExitStack() as stack:
-        executor, workers = stack.enter_context(_executor(scheduler, jobs))
+        count = jobs or os.cpu_count() or 1
+        executor, width = stack.enter_context(workers(_WORK, count=count, scheduler=scheduler))
         plan = Plan(
             subjects=subjects(targets),
             seconds=minutes * 60,
-            workers=workers,
+            workers=jobs or width,
             length=length,
             registry=registry(registry_file),
             seeds=seeds,
@@ -162,19 +159,7 @@ def command(
         say(_passed_over(sorted(campaign.strange)))
     if campaign.failures:
         return FAILED
-    return DONE if set(found) <= {Standing.KNOWN} else VIOLATED
-
-
-@contextmanager
-def _executor(scheduler: str | None, jobs: int) -> Iterator[tuple[Executor, int]]:
-    """What runs slices, and how many at a time."""
-    if scheduler is not None:
-        with cluster(scheduler) as (executor, threads):
-            yield executor, jobs or threads
-    else:
-        processes = jobs or os.cpu_count() or 1
-        with Pool(processes) as pool:
-            yield pool, processes
+    return VIOLATED if any(how.is_news for how in found) else DONE
 
 
 def _passed_over(paths: list[str]) -> str:
