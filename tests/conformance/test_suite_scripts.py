@@ -71,6 +71,12 @@ def both(script, directory):
     return again(script, directory), again(script, directory, ADDCOW_TEST_LOCKS="1")
 
 
+def test_programs_that_are_made_up_are_shrunk_for_a_process_too():
+    result = run("ACW-DYN-001/v10/models", name=f"stdio:{CARELESS} json")
+    assert (result.outcome, result.broken) == (Outcome.FAIL, "ACW-DYN-011")
+    assert result.program["operations"] == []
+
+
 def test_over_json_lines(tmp_path):
     wrong, right = both(script_of("two-writers", f"stdio:{CARELESS} json"), tmp_path)
     assert (wrong.count('{"size": 262144}'), wrong.count('"refused"')) == (2, 0)

@@ -27,6 +27,7 @@ from addcow_conformance.programs import (
     Write,
     Zeroes,
 )
+from addcow_spec.errors import AddCowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,10 @@ _TRIES = 1000
 
 
 def _run(program: Program, target: Target) -> tuple[Violation | None, int]:
-    """Run a program, but for its loss of power: the violation, and how many operations were begun."""
+    """Run a program, but for its loss of power: the violation, and how many operations were begun.
+
+    What ends in another error breaks another rule, if any: a crash, or files in memory for a process.
+    """
     folder = Folder() if program.storage is StorageKind.FILES else None
     begun = 0
     try:
@@ -50,6 +54,8 @@ def _run(program: Program, target: Target) -> tuple[Violation | None, int]:
                 session.step(operation)
     except Violation as violation:
         return violation, begun
+    except AddCowError:
+        return None, begun
     finally:
         if folder:
             folder.remove()
