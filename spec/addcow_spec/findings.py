@@ -28,3 +28,8 @@ class Finding(NamedTuple):
     field: str
     expected: str
     actual: str
+
+    def __str__(self) -> str:
+        said = (("expected", self.expected), ("found", self.actual))
+        told = ", ".join(f"{label} {text}" for label, text in said if text)
+        return ": ".join(filter(None, (self.field or self.rule, told)))

@@ -14,6 +14,7 @@ from addcow_conformance.suite._untouched import untouched
 from addcow_spec.geometry import SECTOR_SIZE, Geometry
 from addcow_spec.model import Revision
 from addcow_spec.rules import Severity
+from addcow_spec.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,4 +134,5 @@ def _name(length: int, bench: Bench) -> None:
             raise Violation(finding.rule, f"the checker: {finding}")
     names = {file.name for file in report.files[1:]}
     if names != {image}:
-        raise Violation(_RULE, f"the image file is called {names}, and not {image!r}")
+        said = ", ".join(printable(name) for name in names if name) or "nothing"
+        raise Violation(_RULE, f"the image file is called {said}, and not {printable(image)}")
