@@ -45,10 +45,10 @@ BROKEN = {
     "dies of what it does not know": (wrong("exit-3"), "adapter", "speaks the protocol", None),
     "refuses what it does not know": (wrong("refuses"), "adapter", "speaks the protocol", None),
     "creates nothing": (wrong("fails"), "implementation", "creates", "ACW-DYN-010"),
-    "loses writes": (faulty("lost-writes"), "implementation", "writes", "ACW-DYN-001"),
+    "loses writes": (faulty("lost-writes"), "implementation", "writes", "ACW-DYN-002"),
     "crashes": (faulty("crashes"), "implementation", "writes", None),
     "reads elsewhere": (faulty("wrong-reads"), "implementation", "reads back", "ACW-DYN-001"),
-    "flushes nothing": (faulty("no-flush"), "implementation", "flushes", "ACW-DYN-002"),
+    "flushes nothing": (faulty("no-flush"), "implementation", "flushes", "ACW-DYN-005"),
     "opens anything": (faulty("opens-all"), "implementation", "refuses broken images", "ACW-HDR-001"),
 }
 
@@ -113,7 +113,7 @@ def test_one_that_does_not_end(monkeypatch):
 def test_for_people():
     answer = suite("smoke", target_name(faulty("lost-writes")))
     assert (answer.status, answer.errors) == (77, "")
-    assert f"ACW-DYN-001: {rule('ACW-DYN-001').title}" in answer.output
+    assert f"ACW-DYN-002: {rule('ACW-DYN-002').title}" in answer.output
     said = suite("smoke", target_name(wrong("last-words")))
     assert (said.status, said.errors) == (69, "")
     assert "stderr: \\u{1b}[31mred" in said.output
@@ -181,7 +181,7 @@ def test_a_violation_is_told_with_its_step(keep):
     (run,) = replayed(faulty("no-flush"), path, status=77)
     assert (run["outcome"], run["violation"]["rule"], run["violation"]["step"]) == (
         "violated",
-        "ACW-DYN-002",
+        "ACW-DYN-005",
         3,
     )
 

@@ -132,13 +132,13 @@ def test_program_shrinks_to_what_matters(monkeypatch):
         Disk(size=5 * CLUSTER, backing=Backing(BackingKind.CHAIN, 2 * CLUSTER)),
         (*noise[:3], Race(Write(0, 700, 9, fua=False), Read(0, 9), 2), *noise[3:], Flush()),
         StorageKind.FILES,
-        rule="ACW-DYN-002",
+        rule="ACW-DYN-005",
     )
     small = shrink(program, addcow_ref)
     assert small.storage is StorageKind.MEMORY
     assert small.disk.backing is None
     assert len(small.operations) == 2
-    assert small.rule == "ACW-DYN-002"
+    assert small.rule == "ACW-DYN-005"
     assert small.note
 
 

@@ -44,8 +44,8 @@ DISK = Disk(Revision.V10, 200_192, Backing(BackingKind.RAW, 100_000))
 NOT_THERE = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
 # Each shows one fault of `faulty_program.py`.
 FAULTS = {
-    "lost-writes": ("ACW-DYN-001", [Write(65_000, 4096)]),
-    "no-flush": ("ACW-DYN-002", [Write(0, 512), Flush()]),
+    "lost-writes": ("ACW-DYN-002", [Write(65_000, 4096)]),
+    "no-flush": ("ACW-DYN-005", [Write(0, 512), Flush()]),
     "no-refusal": ("ACW-DYN-007", [Write(200_192, 1)]),
     "writes-backing": ("ACW-DYN-004", [Write(0, 512)]),
     "wrong-reads": ("ACW-DYN-001", [Read(70_000, 100)]),
