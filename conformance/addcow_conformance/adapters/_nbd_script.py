@@ -75,7 +75,7 @@ class Script:
         self._transcript.add(f"({program}) {APART} & export SERVER{self._number}=$!")
         self._transcript.add(f"until [ -S {socket} ] || ! kill -0 {server}; do sleep 0.1; done")
         self._client = Dialogue(_nbdsh(socket), answer=".", greets=True)
-        self._client.after = [f"kill {server}; wait {server}"]
+        self._client.after = [f'kill {server}; wait {server}; rm -r "${{SOCKET{self._number}%/socket}}"']
         self._transcript.add(self._client)
 
     def ask(self, do: str, members: Message) -> None:

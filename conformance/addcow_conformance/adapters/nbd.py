@@ -89,7 +89,7 @@ class NbdTarget:
         self._timeout = timeout
         self._home = os.getcwdb()
         self._sockets = tempfile.mkdtemp(prefix="addcow-nbd-")
-        weakref.finalize(self, shutil.rmtree, self._sockets, ignore_errors=True)
+        self._remove_sockets = weakref.finalize(self, shutil.rmtree, self._sockets, ignore_errors=True)
         self._numbers = count(1)
         self._link: Link | None = None
         self._server: Server | None = None
@@ -101,6 +101,7 @@ class NbdTarget:
             revisions, self.abilities = observe(self)
         except BaseException:
             self._end_client()
+            self._remove_sockets()
             raise
         self.about = About(command.name, "", "", "", "", revisions, tuple(sorted(self.abilities)))
 
@@ -309,9 +310,10 @@ class NbdTarget:
             server.drop()
 
     def close(self) -> None:
-        """End the client, and what serves an image."""
+        """End the client, and what serves an image. Nothing can be served afterwards."""
         self.drop()
         self._end_client()
+        self._remove_sockets()
 
 
 def _retold(error: AdapterError, said: tuple[str, ...]) -> AdapterError:
