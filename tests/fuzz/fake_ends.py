@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 __all__ = ["check_one"]
 
@@ -15,8 +16,13 @@ def hang():
         pass
 
 
+def fail_under_atheris():
+    if "atheris" in sys.modules:
+        raise KeyError("as from a handler of signals")
+
+
 # What the worst input does.
-ENDS = {"hang": hang, "abort": os.abort}
+ENDS = {"hang": hang, "abort": os.abort, "once": fail_under_atheris}
 
 if os.environ.get(FLAG) and os.path.exists(os.environ[FLAG]):
     # Once: the worker that has started this process dies.

@@ -281,7 +281,7 @@ class Campaign:
     def rows(self) -> list[Row]:
         """How it goes on, a row for each target."""
         running = [(order.subject.name, self._exchange.status(order)) for order in self._flying.values()]
-        news = {token for token in self._tokens if standing(token, self._plan.registry) is not Standing.KNOWN}
+        news = {token for token in self._tokens if standing(token, self._plan.registry).is_news}
         rows = []
         for name in self._subjects:
             tally = self._tallies[name]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_fuzz.campaign._child import Child
-from addcow_fuzz.campaign._model import SliceFailed
+from addcow_fuzz.campaign._model import NOT_REPRODUCED, SliceFailed
 from addcow_fuzz.campaign._one import OUT_OF_MEMORY
 from addcow_fuzz.invariants import Finding
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from addcow_fuzz.campaign._model import Subject
 
-__all__ = ["Judged", "ended_token", "judge", "smallest"]
+__all__ = ["Judged", "ended_token", "judge", "judged_again", "smallest"]
 
 _WORDS = {"timeout": "timeout", "oom": OUT_OF_MEMORY, "leak": "leak"}
 
@@ -71,6 +71,25 @@ def judge(subject: Subject, data: bytes, seconds: float) -> Judged:
     if status < 0:
         return Judged(ended_token("crash", subject.name), f"ended by signal {-status}")
     raise SliceFailed(f"{subject.name}: cannot be run: {said[-1] if said else f'exit status {status}'}")
+
+
+def judged_again(subject: Subject, data: bytes, token: str, seconds: float) -> Judged:
+    """What an input comes to that libFuzzer has told of; a token that says so where it comes to nothing.
+
+    libFuzzer's handler of SIGALRM runs amid the target's code, and what it raises there can pass for a
+    finding; an input that was too slow may have met a busy machine, and be fast.
+
+    Args:
+        subject: the target.
+        data: the input.
+        token: what it has come to under libFuzzer.
+        seconds: how long it may take.
+
+    Raises:
+        SliceFailed: the target cannot be run.
+    """
+    judged = judge(subject, data, seconds)
+    return judged if judged.token else Judged(NOT_REPRODUCED + token)
 
 
 def smallest(subject: Subject, data: bytes, token: str, seconds: float, stop: str = "") -> bytes:

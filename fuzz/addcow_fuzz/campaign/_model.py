@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Counters", "Found", "Put", "Result", "Slice", "SliceFailed", "Subject", "digest", "summed"]
+__all__ = [
+    "NOT_REPRODUCED",
+    "Counters",
+    "Found",
+    "Put",
+    "Result",
+    "Slice",
+    "SliceFailed",
+    "Subject",
+    "digest",
+    "summed",
+]
+
+
+# What the token of a finding begins with that did not come again without libFuzzer.
+NOT_REPRODUCED = "not-reproduced:"
 
 
 class SliceFailed(Exception):

@@ -39,7 +39,7 @@ class _Shown(NamedTuple):
 
     @property
     def bad(self) -> bool:
-        return self.standing is not Standing.KNOWN
+        return self.standing.is_news
 
 
 def render(store: Store, registry: Mapping[str, Entry]) -> Iterator[str]:
@@ -54,10 +54,9 @@ def render(store: Store, registry: Mapping[str, Entry]) -> Iterator[str]:
     """
     _, tallies = restored(store)
     shown = [
-        _Shown(told, standing(told["token"], registry), registry[told["token"]].reason)
-        if told["token"] in registry
-        else _Shown(told, Standing.NEW, "")
+        _Shown(told, standing(token, registry), registry[token].reason if token in registry else "")
         for told in store.findings()
+        for token in (told["token"],)
     ]
     shown.sort(key=lambda finding: not finding.bad)
     yield from _environment().get_template("campaign.html.j2").generate(shown=shown, tallies=tallies)

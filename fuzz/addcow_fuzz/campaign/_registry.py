@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from addcow_conformance.results._toml_file import BadExpectations, only, parsed, read_bounded, text_of
+from addcow_fuzz.campaign._model import NOT_REPRODUCED
 from addcow_spec.errors import AddCowError
 from addcow_spec.text import printable
 
@@ -37,6 +38,12 @@ class Standing(StrEnum):
     NEW = "new"
     KNOWN = "known"
     BACK = "fixed, but back"
+    NOT_REPRODUCED = "not reproduced"
+
+    @property
+    def is_news(self) -> bool:
+        """Whether somebody has to look at it."""
+        return self in {Standing.NEW, Standing.BACK}
 
 
 class Entry(NamedTuple):
@@ -114,6 +121,8 @@ def _entry(table: object, place: str, home: str) -> Entry:
 
 def standing(token: str, registry: Mapping[str, Entry]) -> Standing:
     """How a finding stands to the registry."""
+    if token.startswith(NOT_REPRODUCED):
+        return Standing.NOT_REPRODUCED
     entry = registry.get(token)
     if entry is None:
         return Standing.NEW

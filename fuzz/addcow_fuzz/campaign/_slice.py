@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from addcow_fuzz._environment import KNOWN, REACHED
 from addcow_fuzz.campaign._child import Child
-from addcow_fuzz.campaign._judge import ended_token, judge, smallest
+from addcow_fuzz.campaign._judge import ended_token, judge, judged_again, smallest
 from addcow_fuzz.campaign._libfuzzer import ENDS, Log, artifacts, inputs
-from addcow_fuzz.campaign._model import Counters, Found, Result, SliceFailed
+from addcow_fuzz.campaign._model import NOT_REPRODUCED, Counters, Found, Result, SliceFailed
 from addcow_fuzz.campaign._program import make_program
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ STATUS = "status.json"
 _STARTS = 20
 # Seconds that a target may take beyond its time: to be loaded, and to end after its last words.
 _LOADING, _LAST_WORDS = 60.0, 2.0
+# Those that a finding has to come again in, where somebody waits for the end.
+_LAST_LOOK = 5.0
 
 
 def run_slice(order: Slice) -> Result:
@@ -187,9 +189,14 @@ class _Fuzzing:
 
     def _findings(self) -> Iterator[Found]:
         subject = self._order.subject
-        for token, (artifact, log) in self._raw.items():
-            if artifact.kind != "crash" or self._stopped():
-                yield Found(token, subject.name, artifact.data, artifact.data, log=log)
+        for told, (artifact, log) in self._raw.items():
+            patience = _LAST_LOOK if self._stopped() else 2.0 * self._order.timeout
+            judged = judged_again(subject, artifact.data, told, patience)
+            token = judged.token  # what it comes to by itself counts
+            once = token.startswith(NOT_REPRODUCED)
+            if once or artifact.kind != "crash" or self._stopped():
+                detail, operations = judged.detail, judged.operations
+                yield Found(token, subject.name, artifact.data, artifact.data, detail, operations, log)
                 continue
             small = smallest(subject, artifact.data, token, self._order.minimize, self._order.stop)
             judged = judge(subject, small, 2 * self._order.timeout)

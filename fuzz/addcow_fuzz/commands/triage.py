@@ -47,7 +47,7 @@ def _json(rows: Sequence[_Row], _: str) -> Iterator[str]:
 
 def _github(rows: Sequence[_Row], directory: str) -> Iterator[str]:
     """An annotation for each finding that is not known, and a line that sums up."""
-    bad = [(told, how) for told, how in rows if how is not Standing.KNOWN]
+    bad = [(told, how) for told, how in rows if how.is_news]
     for told, how in bad[:MOST]:
         again = f"addcow-fuzz replay {os.path.join(directory, told['folder'], 'input')}"
         yield annotation("error", f"{told['detail']}\n{again}", title=f"{how}: {told['token']}")
@@ -74,4 +74,4 @@ def command(*, directory: str, registry_file: str | None, output: str) -> int:
         store, known = folder(directory), registry(registry_file)
         rows = [(told, standing(told["token"], known)) for told in store.findings()]
     emit(_FORMATS[output](rows, directory))
-    return VIOLATED if any(how is not Standing.KNOWN for _, how in rows) else DONE
+    return VIOLATED if any(how.is_news for _, how in rows) else DONE
