@@ -18,6 +18,9 @@ from tests.conformance.test_report_html_browser import DESK, LOW_CONTRAST, PHONE
 KNOWN = {"fake:-:first:a": Entry("fake:-:first:a", "fake", Status.OPEN, "known since it was planted")}
 
 
+NEVER = "disk: over a backing that is never seen, and of which more is said than has room in a line"
+
+
 def campaign(path, detail="expected this, and saw that"):
     """A folder with two findings, and two targets of which one has not run."""
     store = Store(os.fspath(path / "campaign"))
@@ -30,7 +33,7 @@ def campaign(path, detail="expected this, and saw that"):
                 Result((), (), Counters(1000 * number, 10 + number, 20, 30.0)),
                 added=number % 2, found=number == 3, corpus=5 * number, now=1000.0 + number,
             )  # fmt: skip
-        tally.reached = {"disk: seen": 2500, "disk: never seen": 0, detail: 1}
+        tally.reached = {"disk: seen": 2500, NEVER: 0, detail: 1}
         targets = {"fake": tally.as_json(), "idle-target": Tally().as_json()}
         store.keep_state({"format": 1, "slices": 39, "targets": targets})
     return store
@@ -54,7 +57,7 @@ def test_page_tells_findings_and_targets(tmp_path):
 def test_page_shows_states_that_are_never_reached_first(tmp_path):
     states = page(campaign(tmp_path)).partition('<details class="states" open>')[2]
     assert re.findall(r'<div(?: class="(never)")?><dt><bdi>(.*?)</bdi></dt><dd>(.*?)</dd>', states) == [
-        ("never", "disk: never seen", "never"),
+        ("never", NEVER, "never"),
         ("", "expected this, and saw that", "1"),
         ("", "disk: seen", "2,500"),
     ]
@@ -107,6 +110,7 @@ def test_page_fits_is_legible_and_asks_for_nothing(show, tmp_path, width, scheme
     assert contrast["bad"] == []
     assert contrast["seen"] > 30
     assert browser.evaluate("[...document.querySelectorAll('.curve')].every(c => c.clientWidth > 100)")
+    assert browser.evaluate("[...document.querySelectorAll('.states dd')].every(d => d.clientHeight < 40)")
     stroke = "getComputedStyle(document.querySelector('.curve path')).strokeWidth"
     assert browser.evaluate(stroke) == "2px"
     assert browser.requests == [show.path.as_uri()]
