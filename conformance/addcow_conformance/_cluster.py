@@ -17,7 +17,7 @@ from importlib import import_module
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from addcow_conformance._executor import ClusterError
+from addcow_conformance._work import ClusterError
 from addcow_conformance._workers import relayed
 from addcow_spec.errors import UsageError
 from addcow_spec.text import printable
@@ -25,7 +25,7 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from addcow_conformance._executor import Work
+    from addcow_conformance._work import Work
 
 __all__ = ["cluster"]
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from addcow_spec.errors import AddCowError, UsageError
+from addcow_conformance._work import ClusterError, Work
+from addcow_spec.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,29 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["ClusterError", "Work", "Workers", "processes", "scheduler_option", "workers"]
 
 _Command = TypeVar("_Command", bound="Callable[..., Any] | click.Command")
-
-
-class ClusterError(AddCowError):
-    """A cluster cannot be reached, or has no workers that can do what is asked. The text is one line."""
-
-
-class Work(NamedTuple):
-    """What work is like.
-
-    Attributes:
-        finish: whether processes finish what they are at where an exception ends the work; else they are
-            killed.
-        start: how processes start; see `_workers.pool`.
-        seconds: that a call may take on a cluster; None where calls see to that themselves.
-        absence: seconds that a cluster may be without workers; None for any time.
-        directory: the working directory of calls on a cluster; None where no relative path matters.
-    """
-
-    finish: bool = True
-    start: str = "fork"
-    seconds: float | None = 3600.0
-    absence: float | None = 60.0
-    directory: bytes | None = None
 
 
 class Workers(NamedTuple):
