@@ -169,6 +169,13 @@ def test_files_that_are_no_templates(tmp_path, content):
         load_target(f"cli:{path}")
 
 
+def test_what_has_no_end_is_no_template(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in ("/dev/zero", tmp_path / "fifo", tmp_path):
+        with pytest.raises(UsageError):
+            load_target(f"cli:{path}")
+
+
 def test_a_program_that_is_not_there(written):
     with pytest.raises(CannotStart):
         load_target(written(commands__size="'there-is-no-such-program {image}'"))

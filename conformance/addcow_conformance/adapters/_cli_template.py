@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tomllib
 from typing import Any, NamedTuple
 
+from addcow_conformance.results._toml_file import BadExpectations, parsed, read_bounded
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
 from addcow_spec.text import printable
@@ -92,10 +92,9 @@ def read_template(path: str) -> Template:
     """
     shown = printable(os.fsencode(path))
     try:
-        with open(path, "rb") as file:
-            found = tomllib.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        found = parsed(read_bounded(path))
+    except (OSError, BadExpectations) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"cli: {shown}: {said}") from error
     try:
         return _template(found, os.path.dirname(os.path.abspath(os.fsencode(path))))

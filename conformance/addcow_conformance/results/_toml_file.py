@@ -20,7 +20,7 @@ _LONGEST_TEXT = 400
 
 
 class BadExpectations(AddCowError):
-    """A file of expectations cannot be read, or says what makes no sense; the text is one line."""
+    """A file of expectations, or another one in TOML, cannot be read, or says what makes no sense; the text is one line."""
 
 
 def read_bounded(path: str | bytes) -> bytes:
@@ -31,7 +31,7 @@ def read_bounded(path: str | bytes) -> bytes:
             raise BadExpectations("not a regular file: name a file in TOML")
         data = file.read(_LARGEST_FILE + 1)
     if len(data) > _LARGEST_FILE:
-        raise BadExpectations(f"larger than {_LARGEST_FILE:,} bytes: use globs for cases")
+        raise BadExpectations(f"larger than {_LARGEST_FILE:,} bytes: shorten it")
     return data
 
 
