@@ -20,7 +20,7 @@ _LONGEST_TEXT = 400
 
 
 class BadExpectations(AddCowError):
-    """A file of expectations, or another one in TOML, cannot be read, or says what makes no sense; the text is one line."""
+    """A file, as one of expectations, cannot be read, or says what makes no sense; the text is one line."""
 
 
 def read_bounded(path: str | bytes) -> bytes:
