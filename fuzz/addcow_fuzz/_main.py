@@ -55,7 +55,6 @@ def fuzz_module(name: str) -> None:
         if module not in _KEPT:
             del sys.modules[module]
     own = () if name.startswith("addcow_fuzz.") else (name,)
-    own = () if name.startswith("addcow_fuzz.") else (name,)
     # To the end, as parts of the engine and of the report are loaded when they are asked for.
     with atheris.instrument_imports(include=[*_INSTRUMENTED, *own], exclude=[*_plain()]):
         target: Any = import_module(name)
