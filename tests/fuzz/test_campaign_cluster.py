@@ -29,7 +29,11 @@ def slices(paths):
 
 
 def told_once(process, home):
-    """Hold a campaign to have told each of its findings once, and to have nothing left."""
+    """Hold a campaign to have told each of its findings once.
+
+    Its directory of work need not be empty: where a worker dies just as the campaign takes its slice in, Dask
+    runs that once more for nobody. What it leaves is for the next campaign.
+    """
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 77, errors
     tokens = {path.name for path in home.glob("findings/*")}
@@ -37,7 +41,6 @@ def told_once(process, home):
     assert tokens <= TOKENS
     assert sorted(line.split()[1] for line in output.decode().splitlines()) == sorted(tokens)
     assert list(home.glob("corpus/fake/*"))
-    assert list(home.glob("work/*")) == []
     assert json.loads((home / "state.json").read_text("utf-8"))["targets"]["fake"]["slices"] >= 2
 
 
@@ -55,9 +58,10 @@ def test_death_of_a_worker_loses_nothing(tmp_path):
         first.kill()
         told_once(one, shared)
         told_once(other, own)
-        # Nothing else is left in the pool.
-        put = {path.rpartition("/")[2] for path in store.find(pool)}
+        put = {path.rpartition("/")[2] for path in store.find(f"{pool}/corpus/fake")}
         assert put == {path.name for path in own.glob("corpus/fake/*")}
+        assert not store.find(f"{pool}/running")
+        assert not any(own.glob("work/*"))
 
 
 def test_scheduler_that_does_not_answer_is_told(tmp_path, monkeypatch):

@@ -7,12 +7,14 @@ import json
 import os
 import pickle
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import fsspec
 import pytest
 
-from addcow_fuzz.campaign import BadFolder, Campaign, Counters, Found, Plan, Result, Standing, Store
+from addcow_fuzz.campaign import BadFolder, Campaign, Counters, Found, Plan, Result, Standing, Store, _pooled
 from addcow_fuzz.campaign._finding import packed, unpacked
+from addcow_fuzz.campaign._model import NOT_REPRODUCED
 from addcow_fuzz.campaign._objects import INPUT, WORK, Objects
 from tests.fuzz.fake_command import ENVIRONMENT, FAKE, fuzz, fuzz_failed
 from tests.fuzz.fake_target import TOKENS
@@ -25,6 +27,14 @@ FOUND = Found("fake:-:first:a", "fake", b"ab", b"a", "an a", [97], ("a line",))
 def _environment(monkeypatch):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_kept():
+    """A worker keeps inputs until its process ends, and this one runs slices of the tests."""
+    yield
+    _pooled._kept_directory().cleanup()
+    _pooled._kept_directory.cache_clear()
 
 
 @pytest.fixture
@@ -227,8 +237,10 @@ def test_pool_that_cannot_be_used_is_told_in_a_line(tmp_path, url):
     fuzz_failed("campaign", tmp_path / "camp", "--target", "fake", "--pool", url, "-q", status=1)
 
 
-def test_finding_is_an_object_and_back():
-    assert unpacked(packed(FOUND)) == FOUND
+@pytest.mark.parametrize("token", [FOUND.token, f"{NOT_REPRODUCED}{FOUND.token}"])
+def test_finding_is_an_object_and_back(token):
+    found = replace(FOUND, token=token)
+    assert unpacked(packed(found)) == found
 
 
 @pytest.mark.parametrize(

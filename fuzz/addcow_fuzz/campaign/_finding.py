@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from addcow_fuzz.campaign._libfuzzer import is_token
-from addcow_fuzz.campaign._model import Found
+from addcow_fuzz.campaign._model import NOT_REPRODUCED, Found
 from addcow_fuzz.campaign._store import BadFolder
 
 __all__ = ["packed", "unpacked"]
@@ -38,6 +38,6 @@ def unpacked(data: bytes) -> Found:
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadFolder("an object of the pool is no finding") from error
-    if not is_token(found.token):  # it names a folder
+    if not is_token(found.token.removeprefix(NOT_REPRODUCED)):  # it names a folder
         raise BadFolder("an object of the pool is no finding")
     return found
