@@ -78,11 +78,12 @@ def test_rule_that_no_catalogue_has_is_that_of_the_case() -> None:
 
 
 def test_long_script_is_cut_where_people_read_it() -> None:
-    lines = ["echo first", *["echo"] * 1000, "printf '" + "x" * 5000 + "'", "echo last"]
+    lines = ["echo first", *["echo"] * 1000, "printf '" + "x" * 5000 + "'", "QUJD" * 19, "echo last"]
     said = text(run_of(replace(FAILED, script="\n".join(lines))), "human")
     assert said.count("| echo") == 11
     assert "| echo last" in said
     assert "echo first" not in said
+    assert "QUJD" not in said
     assert max(map(len, said.splitlines())) < 200
     assert f"{len(lines):,} lines" in said
     assert all(option in said for option in ("--scripts", "--json", "--html"))

@@ -6,6 +6,7 @@ the start of a line takes none from a target.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
@@ -37,6 +38,7 @@ __all__ = ["render"]
 _LABEL = 15
 # Lines of a script, and characters of a line: more would push what was found out of sight.
 _SCRIPT, _COLUMNS = 12, 160
+_DATA = re.compile("[A-Za-z0-9+/]{40,}={0,2}")  # base64
 
 _STYLES: dict[str, dict[str, Any]] = {
     Outcome.PASS: {"fg": "yellow", "bold": True},  # shown where a failure is expected
@@ -80,8 +82,11 @@ def _deviation(result: CaseResult, paint: Paint) -> Iterator[str]:
 
 
 def _script(lines: list[str], paint: Paint) -> Iterator[str]:
-    """The last lines, as the first make the files."""
-    shown = [line if len(line) <= _COLUMNS else f"{line[:_COLUMNS]} ..." for line in lines[-_SCRIPT:]]
+    """The last lines, as the first make the files; what a file holds means nothing to people."""
+    last = (
+        lines if len(lines) <= _SCRIPT else [line for line in lines if not _DATA.fullmatch(line)][-_SCRIPT:]
+    )
+    shown = [line if len(line) <= _COLUMNS else f"{line[:_COLUMNS]} ..." for line in last]
     label = "again"
     if shown != lines:
         said = f"the end of {counted(len(lines), 'line')}, which --scripts, --json and --html have"
