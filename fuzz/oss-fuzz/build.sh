@@ -4,7 +4,8 @@
 cd "$SRC/add-cow"
 python3 -m pip install '.[fuzz]'
 
-packed=()
+# junitparser asks for its own version when it is imported.
+packed=(--copy-metadata junitparser)
 for package in addcow_spec addcow_ref addcow_conformance addcow_fuzz; do
   packed+=(--collect-submodules "$package" --collect-data "$package")
 done

@@ -70,8 +70,9 @@ def built(tmp_path_factory):
 def test_each_target_is_compiled_with_its_data(built):
     calls = dict(line.split(" ", 1) for line in (built.src / "compiled").read_text().splitlines())
     assert set(calls) == {f"{built.work}/fuzz_{name}.py" for name in TARGETS}
-    for package in PACKAGES:
-        for options in calls.values():
+    for options in calls.values():
+        assert "--copy-metadata junitparser" in options
+        for package in PACKAGES:
             assert f"--collect-submodules {package} --collect-data {package}" in options
 
 
