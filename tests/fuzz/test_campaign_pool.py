@@ -77,7 +77,7 @@ def campaign(store, pool, executor=None, **options):
     plan = Plan(
         subjects=(FAKE,),
         pool=os.fspath(pool),
-        **{"seconds": 3, "length": 3, "minimize": 5, "timeout": 1} | options,
+        **{"seconds": 3, "length": 3, "minimize": 5, "timeout": 10} | options,
     )
     with store.locked(), executor or ThreadPoolExecutor(1) as running:
         made = Campaign(store, plan, lambda found, how: heard.append((found.token, how)))
