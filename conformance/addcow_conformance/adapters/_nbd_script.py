@@ -75,7 +75,7 @@ class Script:
         self._transcript.add(f"({program}) {APART} & export SERVER{self._number}=$!")
         self._transcript.add(f"until [ -S {socket} ] || ! kill -0 {server}; do sleep 0.1; done")
         self._client = Dialogue(_nbdsh(socket), answer=".", greets=True)
-        self._client.after = [f'kill {server}; wait {server}; rm -r "${{SOCKET{self._number}%/socket}}"']
+        self._client.after = [f"kill {server}; wait {server}", f'rm -r "${{SOCKET{self._number}%/socket}}"']
         self._transcript.add(self._client)
 
     def ask(self, do: str, members: Message) -> None:
@@ -91,7 +91,7 @@ class Script:
         """The program is killed, while the client is connected, or where that did not come so far."""
         number = self._number
         if self._client is not None:
-            self._client.after = [f'kill -s KILL -- "-$SERVER{number}" 2>/dev/null; wait "$SERVER{number}"']
+            self._client.after[0] = f'kill -s KILL -- "-$SERVER{number}" 2>/dev/null; wait "$SERVER{number}"'
         self._end(f"os.killpg, int(os.environ['SERVER{number}']), 9")
 
     def _end(self, last: str) -> None:
