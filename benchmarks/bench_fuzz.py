@@ -1,65 +1,134 @@
-"""How many inputs each fuzz target takes in a second, beside an atheris target that does nothing, in one run.
+"""How many inputs each fuzz target takes in a second, and what a campaign and a process an image cost beside.
 
-Run by `make bench`. No test depends on it: the figures are printed, with what was aimed at. A second table
-has the edges that a target reaches in a number of runs without seeds, with seeds, with the dictionary as
-well, and with its own mutators in place of libFuzzer's.
+Run by `make bench`. No test depends on it: the figures are printed, with what was aimed at. All is measured
+in one run: each target from its seeds; three that do next to nothing, which are the limits of atheris and of
+Python; a campaign beside libFuzzer alone; and checks of one image, each in a process of its own, as QEMU's
+image fuzzer has it. `addcow-fuzz coverage` says what seeds, dictionary and mutators add, and
+`bench_scaling.py` what a second worker is worth.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 from results import Row, machine, save, table
 
-from addcow_fuzz._environment import PLAIN
 from addcow_fuzz.dictionary import dictionary
 from addcow_fuzz.targets import TARGETS
+from addcow_ref import create_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TITLE = "Fuzz targets"
 SEEDS = Path(__file__).parents[1] / "corpora" / "seeds"
 AIMS = {"header": 20_000, "image": 3_000, "ops": 500}
-NAMES = ("header", "roundtrip", "image", "resolve", "chain", "cache", "qcow2", "repair", "report", "ops")
+# Of an empty target's rate, and of a campaign's time.
+HEADER_SHARE, MOST_OVERHEAD = 0.2, 10
 _PATIENCE = 600
-_RATE = re.compile(r"Done (\d+) runs in (\d+) second")
-_EDGES = re.compile(r"cov: (\d+)")
+_BEGUN = re.compile(r"#(\d+)\s+INITED ")
+_ENDED = re.compile(r"stat::number_of_executed_units: (\d+)")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
+# Targets that do next to nothing: what is done for each input, and whether header's mutator makes the inputs.
+LIMITS = {
+    "an empty target": ("", False),
+    "a target that unpacks a header with struct": ("len(data) >= 4096 and HEADER.unpack_from(data)", False),
+    "an empty target, with header's mutator": ("", True),
+}
 EMPTY = """
-import sys
+import struct, sys
 import atheris
+from addcow_fuzz.mutators import mutate_header
+
+HEADER = struct.Struct("<8s5IQ4060s")
 
 @atheris.instrument_func
 def check_one(data):
+    {body}
     return len(data) > 3
 
-atheris.Setup(sys.argv, check_one)
+atheris.Setup(sys.argv, check_one, **({{"custom_mutator": mutate_header}} if {mutates} else {{}}))
 atheris.Fuzz()
 """
 
 
-def fuzz(program: list[str], options: list[str], *, plain: bool = False) -> str:
-    """What libFuzzer tells of a run, in an empty directory and with a corpus that begins empty."""
-    environment = {name: value for name, value in os.environ.items() if name != PLAIN}
+class Run(NamedTuple):
+    """A run of libFuzzer.
+
+    Attributes:
+        execs: inputs that were run.
+        took: seconds from start to end.
+        rate: inputs in a second of processor time, once the seeds are read; others that use the machine
+            change it little.
+    """
+
+    execs: int
+    took: float
+    rate: float
+
+
+def fuzz(program: list[str], name: str, seconds: int) -> Run:
+    """Run libFuzzer from the seeds of a target."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "corpus").mkdir()
-        Path(directory, "dictionary").write_text(dictionary(), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, *program, *options],
+        Path(directory, "words").write_text(dictionary(), encoding="utf-8")
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, *program),
+                *("-print_final_stats=1", f"-max_total_time={seconds}", "-dict=words", "-seed=1"),
+                *(f"-max_len={TARGETS[name].max_len}", "corpus", str(SEEDS / name)),
+            ],
             cwd=directory,
-            env=environment | ({PLAIN: "1"} if plain else {}),
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=_PATIENCE,
-            check=True,
+            start_new_session=True,
         )
-    return done.stderr
+        with process, limited(process):
+            assert process.stderr is not None  # noqa: S101 - it is a pipe
+            at_first, ended, line = (0, 0.0), None, ""
+            for line in process.stderr:
+                if begun := _BEGUN.match(line):
+                    at_first = int(begun[1]), processor_time(process.pid)
+                ended = _ENDED.match(line) or ended
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        took = time.monotonic() - began
+    if process.returncode or ended is None:
+        raise SystemExit(f"bench: {name}: {line.strip()} (exit status {process.returncode})")
+    execs, spent = int(ended[1]) - at_first[0], used.ru_utime + used.ru_stime - at_first[1]
+    return Run(int(ended[1]), took, execs / spent)
+
+
+@contextmanager
+def limited(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End a process, with all of its group, that does not end in time."""
+    timer = threading.Timer(_PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def processor_time(process: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def module(name: str) -> list[str]:
@@ -67,68 +136,106 @@ def module(name: str) -> list[str]:
     return ["-m", TARGETS[name].module]
 
 
-def rate(told: str) -> float:
-    """Inputs a second; the time of the last run is told in whole seconds, and one more is counted at most."""
-    found = _RATE.search(told)
-    if found is None:
-        raise SystemExit("bench: libFuzzer has not said how it ended")
-    return int(found[1]) / max(int(found[2]), 1)
+def rates(seconds: int) -> list[Row]:
+    """Inputs a second of the limits, and of each target beside the empty one."""
+    limits = {
+        what: fuzz(["-c", EMPTY.format(body=body, mutates=mutates)], "header", seconds).rate
+        for what, (body, mutates) in LIMITS.items()
+    }
+    empty = next(iter(limits.values()))
+    rows = [_row(what, each, empty, None) for what, each in limits.items()]
+    for name in TARGETS:
+        each = fuzz(module(name), name, seconds).rate
+        rows.append(_row(name, each, empty, AIMS.get(name)))
+        if name == "header":
+            aim = f"at least {HEADER_SHARE}"
+            share = each / empty
+            rows.append(
+                Row("header's share of it", f"{share:.3f}", "1", f"{share:.3f}", aim, share >= HEADER_SHARE)
+            )
+    return rows
 
 
-def rates(rounds: int, seconds: int) -> list[Row]:
-    """Inputs a second of each target from its seeds, beside the empty one."""
-    limit = f"-max_total_time={seconds}"
-    found: dict[str, list[float]] = {name: [] for name in NAMES}
-    empty = []
-    for _ in range(rounds):
-        empty.append(rate(fuzz(["-c", EMPTY], [limit, "-max_len=4608", str(SEEDS / "header")])))
-        for name, each in found.items():
-            options = [limit, f"-max_len={TARGETS[name].max_len}", "corpus", str(SEEDS / name)]
-            each.append(rate(fuzz(module(name), options)))
-    return [row(name, median(each), median(empty)) for name, each in found.items()]
-
-
-def row(name: str, ours: float, empty: float) -> Row:
-    """A line on rates."""
-    aim = AIMS.get(name)
+def _row(what: str, ours: float, empty: float, aim: int | None) -> Row:
     words = f"at least {aim:,}/s" if aim else "-"
     reached = ours >= aim if aim else None
-    return Row(name, f"{ours:,.0f}/s", f"{empty:,.0f}/s", f"{ours / empty:.3f}", words, reached)
+    return Row(what, f"{ours:,.0f}/s", f"{empty:,.0f}/s", f"{ours / empty:.4f}", words, reached)
 
 
-def edges(runs: int) -> str:
-    """The table of edges that are reached in so many runs."""
-    lines = [
-        "| target | nothing | seeds | seeds, dictionary | seeds, own mutators |",
-        "|---|---|---|---|---|",
-    ]
-    for name in NAMES:
-        common = [f"-runs={runs}", "-seed=1", f"-max_len={TARGETS[name].max_len}", "corpus"]
-        seeded = [*common, str(SEEDS / name)]
-        told = (
-            fuzz(module(name), common, plain=True),
-            fuzz(module(name), seeded, plain=True),
-            fuzz(module(name), [*seeded, "-dict=dictionary"], plain=True),
-            fuzz(module(name), [*seeded, "-dict=dictionary"]),
+def overhead(name: str, seconds: int) -> tuple[Row, float]:
+    """A campaign of one target and worker beside libFuzzer alone, from start to end, by the clock.
+
+    And inputs that libFuzzer alone runs in a second.
+    """
+    run = fuzz(module(name), name, seconds)
+    alone = run.execs / run.took
+    with tempfile.TemporaryDirectory() as directory:
+        began = time.monotonic()
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "addcow_fuzz.cli", "campaign", f"{directory}/found"),
+                *("--target", name, "--seeds", str(SEEDS), "--jobs", "1", "--seed", "1", "--quiet"),
+                *("--minutes", f"{seconds / 60:.3f}", "--slice", str(seconds)),
+            ],
+            stdout=subprocess.PIPE,
+            timeout=_PATIENCE,
+            check=True,
         )
-        reached = (max(map(int, _EDGES.findall(each)), default=0) for each in told)
-        lines.append(f"| {name} | {' | '.join(map(str, reached))} |")
-    return "\n".join(lines)
+        took = time.monotonic() - began
+        state = json.loads(Path(directory, "found", "state.json").read_text(encoding="utf-8"))
+    ours = state["targets"][name]["execs"] / took
+    lost = 100 * (1 - ours / alone)
+    aim, reached = f"less than {MOST_OVERHEAD} % lost", lost < MOST_OVERHEAD
+    what = f"{name} in a campaign, beside libFuzzer alone"
+    return Row(what, f"{ours:,.0f}/s", f"{alone:,.0f}/s", f"{lost:.1f} % lost", aim, reached), alone
+
+
+def processes(ours: float, seconds: float) -> list[Row]:
+    """Checks of an image, each in a process of its own, beside the rate of ``image``; by the clock."""
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        raw, image, qcow2 = (os.path.join(directory, name) for name in ("raw", "image", "qcow2"))
+        Path(raw).write_bytes(bytes(65536))
+        create_image(image, "raw")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", qcow2, "64K"], check=True)
+        commands = {
+            "addcow-check, a process an image": [sys.executable, "-m", "addcow_conformance.cli_check", image],
+            "qemu-img check, a process an image": ["qemu-img", "check", "-q", qcow2],
+        }
+        for what, command in commands.items():
+            runs, began = 0, time.monotonic()
+            while time.monotonic() - began < seconds:
+                subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+                runs += 1
+            peer = runs / (time.monotonic() - began)
+            rows.append(
+                Row(
+                    f"image, beside {what}",
+                    f"{ours:,.0f}/s",
+                    f"{peer:,.0f}/s",
+                    f"{ours / peer:,.0f}",
+                    "-",
+                    None,
+                )
+            )
+    return rows
 
 
 def main() -> None:
-    """Measure, and print the tables."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="try it: figures that mean little")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="put the tables into FILE too")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="put the table into FILE too")
     arguments = parser.parse_args()
-    rounds, seconds, runs = (1, 3, 200) if arguments.quick else (3, 10, 3000)
+    seconds, longer = (1, 3) if arguments.quick else (5, 30)
+    beside, alone = overhead("image", longer)
+    rows = [*rates(seconds), beside, *processes(alone, seconds)]
     text = (
         f"# {TITLE}\n\n"
-        f"Made by `make bench`: inputs a second on one processor, medians of {rounds} rounds of {seconds} "
-        "seconds, from the seeds and with all modules instrumented. The peer is an atheris target that "
-        f"compares a length.\n{machine()}.\n\n{table(rates(rounds, seconds), 'ours', 'empty target')}\n\n"
-        f"Edges reached in {runs:,} runs:\n\n{edges(runs)}\n"
+        f"Made by `make bench`: inputs in a second of processor time, over {seconds} seconds from the seeds "
+        f"and with each target's own mutators. The peer of a target is one that compares a length. A campaign "
+        f"and processes go by the clock.\n{machine()}.\n\n"
+        f"{table(rows, 'ours', 'peer')}\n"
     )
     print(text)
     if arguments.save:
