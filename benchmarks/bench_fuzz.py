@@ -233,8 +233,8 @@ def main() -> None:
     text = (
         f"# {TITLE}\n\n"
         f"Made by `make bench`: inputs in a second of processor time, over {seconds} seconds from the seeds "
-        f"and with each target's own mutators. The peer of a target is one that compares a length. A campaign "
-        f"and processes go by the clock.\n{machine()}.\n\n"
+        f"and with each target's own mutators. The peer of a target is one that compares a length. A "
+        f"campaign and processes go by the clock.\n{machine()}.\n\n"
         f"{table(rows, 'ours', 'peer')}\n"
     )
     print(text)
