@@ -52,12 +52,15 @@ class State(NamedTuple):
     Attributes:
         events: number of events that had happened.
         files: what was chosen for each file, by name.
-        keys: a number for each file, by name; equal for equal bytes.
     """
 
     events: int
     files: dict[bytes, Choice]
-    keys: dict[bytes, int]
+
+    def key(self, name: bytes) -> int:
+        """A number that is equal for equal bytes of a file."""
+        option, behind = self.files[name]
+        return option.key(behind)
 
     @property
     def choice(self) -> PowerLoss:
@@ -179,9 +182,7 @@ class History:
         return tuple(chosen)
 
     def _state(self, chosen: tuple[Choice, ...]) -> State:
-        files = dict(zip(self._files, chosen, strict=True))
-        keys = {name: option.key(behind) for name, (option, behind) in files.items()}
-        return State(self.events, files, keys)
+        return State(self.events, dict(zip(self._files, chosen, strict=True)))
 
 
 def _every_choice(options: list[Option]) -> Iterator[Choice]:

@@ -63,18 +63,22 @@ class Judge:
         return self._judge_opened(image, state, moment)
 
     def _judge_opened(self, image: Image, state: State, moment: Moment) -> Violation | None:
-        allowed = next((disk for disk in moment.disks if disk.size == image.size), None)
-        if allowed is None:
+        fitting = [disk for disk in moment.disks if disk.size == image.size]
+        if not fitting:
             sizes = " or ".join(str(disk.size) for disk in moment.disks)
             return Violation("ACW-DYN-011", f"the disk has {image.size} bytes, and not {sizes}")
+        allowed = fitting[0]
         parts = [image.read(*window) for window in allowed.windows]
-        fault = allowed.fault(parts, _units(image, allowed.unit_size)) or self._check(state)
-        fault = fault or self._stream(image, allowed, parts)
+        units = _units(image, allowed.unit_size)
+        fault = allowed.fault(parts, units)
+        if fault and any(other.fault(parts, units) is None for other in fitting[1:]):
+            fault = None
+        fault = fault or self._check(state) or self._stream(image, allowed, parts)
         return Violation(*fault) if fault else None
 
     def _check(self, state: State) -> tuple[str, str] | None:
         """The first error that the checker finds (warnings are none)."""
-        key = state.keys[IMAGE], state.files[RAW].option.length
+        key = state.key(IMAGE), state.files[RAW].option.length
         if key not in self._checked:
             report = check_memory(self._files, self._disk.revision)
             errors = [f for f in report.findings if report.severity(f) is Severity.ERROR]

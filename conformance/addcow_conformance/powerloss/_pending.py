@@ -183,12 +183,26 @@ class PendingFile:
     def add(self, event: Event) -> None:
         """An event on this file has happened."""
         if isinstance(event, SyncEvent):
-            last = self.options()[-1]
-            self._length, self._content, self._sectors = last.length, last.content, last.newest
-            self._pending = []
+            self._settle()
         else:
             self._pending.append(event)
         self._options = None
+
+    def _settle(self) -> None:
+        """All that is pending is durable now: the newest option, without what else there may have been."""
+        for event in self._pending:
+            if isinstance(event, TruncateEvent):
+                self._content = self._content[: event.length]
+                _cut(self._sectors, event.length)
+                self._length = event.length
+                continue
+            for at, low, piece in _written(event):
+                if len(piece) < SECTOR:
+                    old = self._sectors.get(at) or self._original(at, len(self._content))
+                    piece = over(old, low, piece)  # noqa: PLW2901 - the whole sector
+                self._sectors[at] = piece
+            self._length = max(self._length, _range(event)[1])
+        self._pending = []
 
     @property
     def pending(self) -> int:

@@ -240,7 +240,7 @@ class Trial:
             session.step(operation)
         start, before, now = len(recording.log), session.oracle.copy(), self._now(recording)
         session.step(operations[-1])
-        return start, during(session, before, operations[-1], self.windows), now
+        return start, during(before, operations[-1], self.windows), now
 
     def _now(self, recording: _Recording) -> Moment:
         return settled(recording.session.oracle, self.windows)
@@ -298,7 +298,7 @@ class Trial:
         found = None
         for state in history.states(bound=effort.bound, samples=effort.samples, random=random):
             states += 1
-            keys = tuple(state.keys.values())
+            keys = tuple(map(state.key, state.files))
             if keys in seen:
                 continue
             seen.add(keys)
