@@ -25,7 +25,8 @@ LENGTH = 60
 BUSY = 0.5
 # Requests a second that a store takes, as S3 does for a prefix.
 REQUESTS = 5_500
-_LONGEST = 86_400
+# Seconds of a slice that is still one.
+LONGEST = 3_600
 COLUMNS = (
     "workers",
     "new inputs a slice",
@@ -82,9 +83,9 @@ class Costs(NamedTuple):
 
 # As the chapter says where they come from.
 MEASURED = Costs(
-    growth=Growth(68.1, 0.256),
+    growth=Growth(81.8, 0.221),
     targets=11,
-    size=2_021,
+    size=2_139,
     line=285,
     slice=0.017,
     input=0.004,
@@ -92,6 +93,10 @@ MEASURED = Costs(
     latency=0.030,
     looks=2.0,
 )
+
+
+# New inputs of the mean target in its first slices, of so many seconds each.
+SEEN, SLICE = (177.5, 32.5, 22.9, 17.5, 11.1, 10.9, 7.9, 3.6, 2.9, 3.5), 75
 
 
 class Load(NamedTuple):
@@ -141,7 +146,7 @@ def load(costs: Costs, workers: int, minutes: float, length: int = LENGTH) -> Lo
         requests=ended * (asked + 4 * new + 3),
         merge=fixed + new * each,
         busy=ended * (fixed + new * each),
-        length=wanted if wanted is None or wanted <= _LONGEST else None,
+        length=wanted if wanted is None or wanted <= LONGEST else None,
     )
 
 
@@ -170,9 +175,22 @@ def constants(costs: Costs) -> str:
     return "\n".join(("| what | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)))
 
 
+def decay(costs: Costs) -> str:
+    """What slices brought, beside what the model says, as Markdown."""
+    shown = (1, 2, 3, 5, 7, 10)
+    corpora = [0.0, *(costs.growth.corpus(SLICE * number) for number in range(1, shown[-1] + 1))]
+    rows = (
+        ("slice", *(str(number) for number in shown)),
+        ("---",) * (1 + len(shown)),
+        ("new inputs, measured", *(f"{SEEN[number - 1]:.1f}" for number in shown)),
+        ("new inputs, model", *(f"{corpora[number] - corpora[number - 1]:.1f}" for number in shown)),
+    )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def tables(costs: Costs = MEASURED) -> str:
     """The tables, as Markdown."""
-    parts = [constants(costs)]
+    parts = [constants(costs), decay(costs)]
     for minutes, name in TIMES:
         lines = [
             f"After {name}, with `--slice {LENGTH}`:",
@@ -233,15 +251,39 @@ def growth(curves: list[list[tuple[float, float]]]) -> Growth:
     return Growth(mean(points[-1][1] / points[-1][0] ** power for points in curves), power)
 
 
-def read(campaign: Path) -> tuple[Growth, int, int, int]:
-    """How the corpora of a campaign grew, bytes of the mean input, and from how many targets and slices."""
+class Campaign(NamedTuple):
+    """What a campaign tells.
+
+    Attributes:
+        growth: how its corpora grew.
+        size: bytes of the mean input.
+        targets: how many that is from; those of one slice alone are left out.
+        slices: how many slices of them.
+        new: new inputs of each slice, of the mean target of those that had as many as are `SEEN`.
+    """
+
+    growth: Growth
+    size: int
+    targets: int
+    slices: int
+    new: list[float]
+
+
+def read(campaign: Path) -> Campaign:
+    """What the folder of a campaign tells."""
     curves = []
     for path in sorted(campaign.glob("stats/*/plot_data")):
         rows = [re.split(r",\s*", line) for line in path.read_text("ascii").splitlines()[1:]]
         curves.append([(float(row[0]), float(row[3])) for row in rows if float(row[0]) and float(row[3])])
     curves = [points for points in curves if len(points) > 1]
     sizes = [path.stat().st_size for path in campaign.glob("corpus/*/*")]
-    return growth(curves), round(mean(sizes)), len(curves), sum(map(len, curves))
+    long = [[0.0, *(corpus for _, corpus in points)] for points in curves if len(points) >= len(SEEN)]
+    new = (
+        [mean(each[number] - each[number - 1] for each in long) for number in range(1, len(SEEN) + 1)]
+        if long
+        else []
+    )
+    return Campaign(growth(curves), round(mean(sizes)), len(curves), sum(map(len, curves)), new)
 
 
 def main() -> None:
@@ -251,9 +293,10 @@ def main() -> None:
     parser.add_argument("--campaign", type=Path, metavar="DIR", help="print how its corpora grow")
     arguments = parser.parse_args()
     if arguments.campaign:
-        grown, size, targets, slices = read(arguments.campaign)
-        print(f"{grown.first:.1f} * seconds ** {grown.power:.3f} inputs, {size} bytes each")
-        print(f"from {slices} slices of {targets} targets")
+        told = read(arguments.campaign)
+        print(f"{told.growth.first:.1f} * seconds ** {told.growth.power:.3f} inputs, {told.size} bytes each")
+        print(f"from {told.slices} slices of {told.targets} targets")
+        print("new inputs of the first slices:", " ".join(f"{new:.1f}" for new in told.new))
         return
     print(tables())
     if arguments.save:

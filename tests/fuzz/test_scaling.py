@@ -44,9 +44,11 @@ def test_growth_is_read_from_a_campaign(tmp_path):
         (folder / "plot_data").write_text(plot_data(tally), "ascii")
         (tmp_path / "corpus" / name).mkdir(parents=True)
         (tmp_path / "corpus" / name / "input").write_bytes(bytes(300))
-    found, size, targets, slices = model.read(tmp_path)
-    assert found == pytest.approx(grown, rel=0.01)
-    assert (size, targets, slices) == (300, 2, 78)
+    told = model.read(tmp_path)
+    assert told.growth == pytest.approx(grown, rel=0.01)
+    assert (told.size, told.targets, told.slices) == (300, 2, 78)
+    assert sum(told.new) == round(grown.corpus(60 * len(told.new)))
+    assert told.new[0] == round(grown.corpus(60))
 
 
 @pytest.mark.parametrize("minutes", [10, 480])
@@ -54,7 +56,7 @@ def test_growth_is_read_from_a_campaign(tmp_path):
 def test_length_that_is_advised_keeps_the_coordinator_half_busy(workers, minutes):
     length = model.load(model.MEASURED, workers, minutes).length
     if length is None:
-        assert model.load(model.MEASURED, workers, minutes, 86_400).busy > model.BUSY
+        assert model.load(model.MEASURED, workers, minutes, model.LONGEST).busy > model.BUSY
         return
     assert model.load(model.MEASURED, workers, minutes, length).busy <= model.BUSY
     assert length == 1 or model.load(model.MEASURED, workers, minutes, length - 1).busy > model.BUSY
