@@ -103,6 +103,13 @@ def test_a_stated_format_that_nothing_here_reads_ends_the_chain(tmp_path):
     assert described(report)[3] == (2, BACKING, b"r", FileFormat.OTHER, "", None)
 
 
+def test_an_empty_statement_leaves_the_format_to_a_probe(tmp_path):
+    (tmp_path / "r").write_bytes(bytes(512))
+    stating(tmp_path / "q", b"", backing=b"r")
+    report = check(by_hand.v10(tmp_path / "i", backing=b"q", features=1))
+    assert described(report)[3] == (2, BACKING, b"r", FileFormat.RAW, "", 512)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "found"), [("raw", "qcow2", FileFormat.RAW), ("qcow2", "raw", FileFormat.QCOW2)]
 )

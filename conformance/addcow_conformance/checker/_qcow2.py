@@ -44,9 +44,12 @@ class Qcow2Layer(NamedTuple):
 
     @property
     def backing_format(self) -> bytes | None:
-        """The stated format of the backing file, None where it is left to a probe."""
+        """The stated format of the backing file, None where it is left to a probe.
+
+        QEMU takes an empty statement for none.
+        """
         extension = self.header.extension(ExtensionType.BACKING_FORMAT)
-        return extension.data if extension else None
+        return (extension.data or None) if extension else None
 
 
 def read_qcow2(file: OpenFile) -> Qcow2Layer:
