@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shlex
 import shutil
 import subprocess
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from addcow_conformance.programs import Disk, Flush, Read, Unsupported, Violation, Write
+from addcow_conformance.programs import Disk, Flush, Read, Unsupported, Violation, Write, refused
 from addcow_conformance.results import Outcome
 from addcow_conformance.suite import CORPUS, FLAGS, Bench, Case, Effort, all_cases, corpus
 from addcow_conformance.suite._untouched import untouched
 from addcow_conformance.suite._verdict import try_case
 from addcow_conformance.targets import load_target
-from addcow_spec.errors import Crashed, ProtocolViolation, SanitizerReport, TimedOut
+from addcow_spec.errors import Crashed, InvalidImage, ProtocolViolation, SanitizerReport, TimedOut
 from addcow_spec.model import Revision
 from addcow_spec.rules import Profile, catalogue
 from tests.conformance.stdio_programs import REFERENCE, faulty, target_name
@@ -201,10 +202,23 @@ def test_a_rule_that_a_profile_has_not_is_nobodys_fault():
     written = Profile.AS_WRITTEN
     assert tried(raising(Violation("ACW-DYN-005", "so")), profile=written).outcome is Outcome.SKIP
     assert tried(raising(Violation("ACW-DYN-001", "so")), profile=written).outcome is Outcome.FAIL
+    both = pickle.loads(pickle.dumps(Violation("ACW-DYN-005", "so", otherwise="ACW-DYN-002")))
+    for profile, broken in zip(Profile, (both.rule, both.otherwise), strict=True):
+        found = tried(raising(both), profile=profile)
+        assert (found.outcome, found.broken) == (Outcome.FAIL, broken)
     assert run("ACW-DYN-005/v10/fua-then-kill", profile=written).outcome is Outcome.SKIP
     assert run("ACW-DYN-001/v10/qcow2-below", profile=written).outcome is Outcome.PASS
     # What only the reviewed profile forbids is to be opened.
     assert run("ACW-NAM-002/v10/v10-backing-4095", profile=written).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("named", "rule"),
+    [("ACW-HDR-002", "ACW-HDR-002"), *((name, "ACW-DYN-009") for name in ("ACW-ENV-001", "MINE-1", ""))],
+)
+def test_who_refuses_what_is_sound_takes_a_rule_too_far(named, rule):
+    violation = refused("ACW-DYN-009", "so", InvalidImage("no", rule=named))
+    assert (violation.rule, violation.otherwise) == (rule, "ACW-DYN-009")
 
 
 # --- choices
