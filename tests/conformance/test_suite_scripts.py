@@ -14,6 +14,7 @@ from addcow_conformance.adapters._shell import shell_word
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.results import Outcome
 from addcow_conformance.suite._script import _files
+from tests.conformance.command import suite
 from tests.conformance.test_suite import run
 from tests.repo.tree import ROOT
 
@@ -103,6 +104,18 @@ def test_by_a_command_for_each_request(tmp_path):
     template.write_text(STALE)
     wrong, right = both(script_of("after-closing", f"cli:{template}"), tmp_path)
     assert (wrong.count("262144"), right.count("262144")) == (1, 2)
+
+
+def test_who_has_no_transcript_is_tried_by_the_suite_again():
+    name = "python:tests.conformance.suite_targets:UNLOCKED"
+    result = run("ACW-DYN-014/v10/two-writers", name=name)
+    assert (result.outcome, result.broken) == (Outcome.FAIL, "ACW-DYN-014")
+    words = shlex.split(result.script.splitlines()[-1])
+    assert words[:2] == ["addcow-conformance", "run"]
+    answer = suite(*words[1:], "--output", "json")
+    assert [(case["case"], case["broken"]) for case in answer.document["cases"]] == [
+        ("ACW-DYN-014/v10/two-writers", "ACW-DYN-014")
+    ]
 
 
 def test_programs_are_told_in_turns(tmp_path):

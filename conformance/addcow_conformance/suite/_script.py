@@ -56,25 +56,27 @@ class Script:
         return target
 
     def text(self, case: Case, found: str) -> str:
-        """The script, with what was found in a line; empty where there is none."""
-        lines = self._transcript.lines if self._transcript is not None else _in_process(self._bench)
-        if not lines:
-            return ""
+        """The script, with what was found in a line."""
+        told = self._transcript.lines if self._transcript is not None else ()
+        lines = (*_ELSEWHERE, *told) if told else _by_command(case, self._bench)
         stated = catalogue().get(case.rule)
         head = ["#!/bin/sh", f"# {case.id}: {case.title}"]
         if stated:
             head.append(f"# {stated.id}, {stated.title}: {stated.statement}")
         head.append(f"# {found}")
-        script = "\n".join((*head, "set -u", *(_ELSEWHERE if self._transcript else ()), *lines)) + "\n"
+        script = "\n".join((*head, "set -u", *lines)) + "\n"
         return script.replace(self._folder, ".") if self._folder else script  # which will be another one
 
 
-def _in_process(bench: Bench) -> tuple[str, ...]:
-    """A program is run again by `replay`; what else a module was asked for is not taken down."""
-    if bench.program is None:
-        return ()
-    again = f"addcow-conformance replay --target {shell_word(bench.name)}"
-    return (f"{again} - <<'END'\n{dump_program(bench.program).rstrip()}\nEND",)
+def _by_command(case: Case, bench: Bench) -> tuple[str, ...]:
+    """Who has no transcript: a program is run again by `replay`, where that sees what it is about."""
+    name, program, effort = shell_word(bench.name), bench.program, bench.effort
+    if program is not None and not (program.power_loss and bench.external):
+        again = f"addcow-conformance replay --target {name}"
+        return (f"{again} - <<'END'\n{dump_program(program).rstrip()}\nEND",)
+    options = f"--profile {bench.profile} --seed {effort.seed} --examples {effort.examples}"
+    again = f"addcow-conformance run {name} -k {case.id} -j 1 {options} --ops {effort.operations}"
+    return ("# Only the suite can do this again: no command asks for what was done, or sees it.", again)
 
 
 def _files(root: bytes) -> Iterator[str]:
