@@ -197,7 +197,7 @@ def test_what_is_about_to_be_cut_off_may_read_old_or_below_or_zeros_and_nothing_
     disk = Disk(Revision.V10, 3 * 65536, Backing(BackingKind.RAW, 3 * 65536))
     with Session(disk, addcow_ref, comparing=False) as session:
         session.run([Write(0, 3 * 65536), Flush()])
-        moment = during(session, session.oracle.copy(), Resize(65536 + 512), frozenset())
+        moment = during(session.oracle.copy(), Resize(65536 + 512), frozenset())
     old, new = moment.disks
     assert (old.size, new.size, moment.refusals) == (3 * 65536, 65536 + 512, frozenset())
     whole = session.oracle.read(0, 3 * 65536)
@@ -218,8 +218,8 @@ def test_what_is_about_to_be_cut_off_may_read_old_or_below_or_zeros_and_nothing_
 def test_size_that_is_told_twice_may_differ_during_a_resize_alone(revision):
     with Session(Disk(revision, 1024), addcow_ref, comparing=False) as session:
         before = session.oracle.copy()
-        assert during(session, before, Resize(2048), frozenset()).refusals == {"ACW-SIZ-006"}
-        assert during(session, before, Write(0, 512), frozenset()).refusals == frozenset()
+        assert during(before, Resize(2048), frozenset()).refusals == {"ACW-SIZ-006"}
+        assert during(before, Write(0, 512), frozenset()).refusals == frozenset()
 
 
 def test_bits_that_nothing_was_written_for():

@@ -8,14 +8,13 @@ from operator import ne
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from addcow_conformance.oracle import SECTOR, Oracle, Outcome
+from addcow_conformance.oracle import SECTOR, Oracle
 from addcow_conformance.programs import Operation, Resize, Stream, Write, Zeroes, tell
-from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from addcow_conformance.programs import Session
+    from addcow_conformance.programs._disks import Disks
 
 __all__ = ["WHOLE", "WINDOW", "Allowed", "Moment", "before_creation", "during", "settled"]
 
@@ -121,9 +120,15 @@ class Moment(NamedTuple):
     refusals: frozenset[str] = frozenset()
 
 
-def settled(oracle: Oracle, windows: frozenset[int]) -> Moment:
-    """Between two operations."""
-    return Moment((Allowed(oracle, windows),))
+def settled(oracle: Disks, windows: frozenset[int]) -> Moment:
+    """Between two operations. After a resize that failed the size is not certain until a flush."""
+    disks = tuple(Allowed(each, windows) for each in (oracle, *oracle.others))
+    return Moment(disks, _refusals(oracle) if oracle.others else frozenset())
+
+
+def _refusals(oracle: Disks) -> frozenset[str]:
+    """While a size is not certain: in v4 and v6 it is told in two files (ACW-SIZ-006)."""
+    return frozenset({"ACW-SIZ-006"} if oracle.told_twice else ())
 
 
 def before_creation(oracle: Oracle, windows: frozenset[int]) -> Moment:
@@ -131,28 +136,12 @@ def before_creation(oracle: Oracle, windows: frozenset[int]) -> Moment:
     return Moment((Allowed(oracle, windows),), _NO_HEADER)
 
 
-def during(session: Session, before: Oracle, operation: Operation, windows: frozenset[int]) -> Moment:
+def during(before: Disks, operation: Operation, windows: frozenset[int]) -> Moment:
     """While an operation is under way; ``before`` is what was known when it began, and is used up."""
     if isinstance(operation, Resize):
-        return _during_resize(session, before, operation.size, windows)
+        disks = (*before.while_resized(operation.size), *before.others)
+        return Moment(tuple(Allowed(each, windows) for each in disks), _refusals(before))
     outside = isinstance(operation, Write | Zeroes) and operation.offset + operation.length > before.size
     if isinstance(operation, Write | Zeroes | Stream) and not outside:
         tell(before, operation, failed=True)
     return settled(before, windows)
-
-
-def _during_resize(session: Session, before: Oracle, size: int, windows: frozenset[int]) -> Moment:
-    """The old size or the new one; what is about to be cut off may read as below, or as zeros (ACW-DYN-011).
-
-    In v4 and v6 the size is told in two files, and between the two writes it differs (ACW-SIZ-006).
-    """
-    old, new = before, before.copy()
-    new.resize(size)
-    if size < old.size:
-        below = session.backing.data[size : old.size].ljust(old.size - size, b"\0")
-        for shown in (below, bytes(old.size - size)):
-            old.write(size, shown, Outcome.FAILED)
-        old.durable_units &= old.units(0, size)
-    told_twice = session.disk.revision is not Revision.V10
-    refusals = frozenset({"ACW-SIZ-006"} if told_twice else ())
-    return Moment((Allowed(old, windows), Allowed(new, windows)), refusals)

@@ -90,7 +90,7 @@ def record(
             done.append(operation)
             before = session.oracle.copy()
             if session.step(operation).outcome != "skipped":
-                end(during(session, before, operation, windows))
+                end(during(before, operation, windows))
         backing = session.backing.files
     lines, ends = logs.read()
     wanted = {os.path.join(path, name): (0, at) for at, name in enumerate((IMAGE, RAW, *backing))}

@@ -13,10 +13,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from addcow_conformance.checker import Verdict
-from addcow_conformance.oracle import Oracle
 from addcow_conformance.programs._abilities import check_disk, lacking
 from addcow_conformance.programs._backing import BackingFiles, make_backing
 from addcow_conformance.programs._compare import compare, windows_of
+from addcow_conformance.programs._disks import Disks
 from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
 from addcow_conformance.programs._patience import Endless, Patience
 from addcow_conformance.programs._program import (
@@ -97,7 +97,7 @@ class Session:
         comparing: see the attribute; for the creation, too.
 
     Attributes:
-        oracle: what the disk must be.
+        oracle: what the disk must be; where there is a log, with what a resize that failed may have left.
         image: the opened image; None where opening failed, or a disk of this size cannot be.
         writable: whether it was opened for writing.
         files: the files.
@@ -137,7 +137,8 @@ class Session:
         self.files: Files = InMemoryFiles() if directory is None else DirectoryFiles(directory)
         self.backing = make_backing(disk.backing) if disk.backing else BackingFiles(b"", {}, b"")
         data = self.backing.data if disk.backing else None
-        self.oracle = Oracle(disk.size, data, disk.unit_size)
+        told_twice = disk.revision is not Revision.V10
+        self.oracle = Disks(disk.size, data, disk.unit_size, told_twice=told_twice)
         self.image: Image | None = None
         self.writable = True
         self.waited = False
@@ -175,6 +176,11 @@ class Session:
         self.watch.close_all()
         if self.external and image is not None:
             cast("ExternalImage", image).kill()
+
+    @property
+    def logging(self) -> bool:
+        """Whether there is a log, so that power may be lost."""
+        return self._log is not None
 
     @property
     def warnings(self) -> frozenset[str]:

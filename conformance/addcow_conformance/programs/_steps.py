@@ -159,7 +159,9 @@ def _resize(session: Session, operation: Resize) -> str:
         if size not in ({old, new} if new < old and not refuse else {old}):
             raise Violation("ACW-DYN-011", f"{operation} from {old} fails, and the size is {size}")
         session.tail = session.tail or (new < old and not refuse)
-        if size != old:
+        if session.logging and session.watch.changes:
+            session.oracle.fail_resize(new, size)
+        elif size != old:
             session.oracle.resize(size)
         return "failed"
     if refuse:
