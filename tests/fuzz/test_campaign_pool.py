@@ -210,6 +210,43 @@ def test_slice_in_a_pool_is_shown_as_fast_as_the_last_one(store, pool):
     assert (row.workers, row.rate, row.execs, row.corpus) == (2, 600.0, 600, 7)
 
 
+class Cluster(ThreadPoolExecutor):
+    """Does not say which of its slices have begun, as Dask does not."""
+
+    def submit(self, *words):
+        told = Future()
+
+        def tell(done):
+            if error := done.exception():
+                told.set_exception(error)
+            else:
+                told.set_result(done.result())
+
+        super().submit(*words).add_done_callback(tell)
+        return told
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_interrupt_takes_in_what_slices_have_that_run(store, pool):
+    def look(_rows):
+        if list(pool.glob("work/*/*/new/*")):
+            raise Interrupted
+
+    plan = Plan(subjects=(FAKE,), pool=os.fspath(pool), seconds=600, length=600, workers=2)
+    heard = []
+    with store.locked(), Cluster(1) as running:  # the other slice waits
+        made = Campaign(store, plan, lambda found, _how: heard.append(found.token))
+        with pytest.raises(Interrupted):
+            made.run(running, look)
+    assert made.failures == []
+    assert names(store.corpus("fake"))
+    assert {finding["token"] for finding in store.findings()} == set(heard)
+    assert list(pool.glob("work/*/*")) == []
+
+
 class Elsewhere(ThreadPoolExecutor):
     """A worker whose pool is another place than the campaign's."""
 
