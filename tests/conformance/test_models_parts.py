@@ -1,12 +1,13 @@
 """The parts of the models: numbers become operations, programs shrink, states are counted."""
 
+import os
 import random
 
 import pytest
 from hypothesis import settings
 
 import addcow_ref
-from addcow_conformance.models import Reach, _draws, _machine, explain, find, keep, measure
+from addcow_conformance.models import Reach, _draws, _folder, _machine, explain, find, keep, measure
 from addcow_conformance.models._draws import Ground
 from addcow_conformance.models._shrink import shrink
 from addcow_conformance.programs import (
@@ -270,3 +271,23 @@ def test_nothing_is_found_in_the_engine():
 
 def test_steps_are_measured():
     assert measure(Revision.V6, 100) > 0
+
+
+# --- directories
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(_folder, "_FAST", os.fspath(tmp_path))
+    living, next_one = _folder.Folder(), _folder.Folder()
+    kept = os.path.dirname(living.fresh())
+    for name in ("addcow-model-gone", "other"):
+        (tmp_path / name / "1").mkdir(parents=True)
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    (tmp_path / "addcow-model-young").mkdir()
+    made = os.path.dirname(next_one.fresh())
+    expected = {kept, made, f"{tmp_path}/other", f"{tmp_path}/addcow-model-young"}
+    assert {os.fspath(path) for path in tmp_path.iterdir()} == expected
+    for folder in (living, next_one):
+        folder.remove()
+    assert {path.name for path in tmp_path.iterdir()} == {"other", "addcow-model-young"}
