@@ -63,13 +63,14 @@ def run(case: Case, target: Target, data: bytes = b"") -> Wrong | None:
 def _can_lose_power(program: Program) -> bool:
     """Whether the judge of what a loss of power leaves can judge this program.
 
-    What a large disk may be while it is resized is told byte by byte, which would take gigabytes. A resize
-    that failed may have left either size, if it was a sync that failed, and the judge knows of one.
+    What a large disk may be while it is resized, or when that has failed, is told byte by byte, which would
+    take gigabytes.
     """
     operations = program.operations
-    if not operations or (isinstance(operations[-1], Resize) and program.disk.size > _LARGE):
-        return False
-    return not any(isinstance(a, Fault) and isinstance(b, Resize) for a, b in pairwise(operations))
+    if not operations or program.disk.size <= _LARGE:
+        return bool(operations)
+    failing = any(isinstance(a, Fault) and isinstance(b, Resize) for a, b in pairwise(operations))
+    return not failing and not isinstance(operations[-1], Resize)
 
 
 def _run_to_the_end(program: Program, target: Target, *, each: bool, data: bytes = b"") -> Wrong | None:
