@@ -236,6 +236,14 @@ def test_a_file_that_cannot_be_written_is_said_before_the_run(tmp_path, monkeypa
     assert (tmp_path / "file").read_text() == "old"
 
 
+@pytest.mark.usefixtures("never_tried")
+def test_a_summary_that_cannot_be_written_is_said_before_the_run(tmp_path, monkeypatch):
+    for place in ("no/such/file", "."):
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / place))
+        suite_failed("run", ENGINE, "-k", CASE, status=1)
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("second", ["one", "./one", "link", "known.toml"])
 @pytest.mark.usefixtures("never_tried")
 def test_a_file_is_written_once(tmp_path, monkeypatch, second):
