@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from addcow_conformance.programs._session import Result, Session
-    from addcow_conformance.programs._violation import Bytes
     from addcow_conformance.programs._watch import Call
     from addcow_conformance.targets import Image
     from addcow_spec.model import Revision
@@ -133,9 +132,17 @@ def _compare_bytes(session: Session, image: Image, rule: str, operation: Operati
         if isinstance(operation, Write | Zeroes) and 0 <= wrong - operation.offset < operation.length:
             rule = "ACW-DYN-001"
         found = differing(session, rule, f"bytes from {wrong} on are not the disk's", offset, data)
-        if isinstance(operation, Write | Zeroes):  # a wrong bit may be why
-            _compare_units(session, image, operation, found.difference)
-        raise found
+        raise _explained(session, image, found) if isinstance(operation, Write | Zeroes) else found
+
+
+def _explained(session: Session, image: Image, found: Violation) -> Violation:
+    """Bytes that are wrong after a write, or the wrong bit that is why."""
+    try:
+        _compare_units(session, image)
+    except Violation as wrong:
+        if wrong.rule == _BITS:
+            return Violation(wrong.rule, f"{wrong.detail}: {found.detail}", found.difference)
+    return found
 
 
 def differing(session: Session, rule: str, what: str, offset: int, data: bytes) -> Violation:
@@ -174,9 +181,7 @@ def _windows(session: Session) -> Iterator[tuple[int, int]]:
 # --- the bitmap
 
 
-def _compare_units(
-    session: Session, image: Image, operation: Operation | None, difference: Bytes | None = None
-) -> None:
+def _compare_units(session: Session, image: Image, operation: Operation | None = None) -> None:
     """Extents: complete, in order, true about zeros, and allocated where the oracle wants it."""
     if "extents" not in session.abilities:
         return
@@ -197,7 +202,7 @@ def _compare_units(
             raise Violation("ACW-DYN-001", f"the extent at {extent.start} is said to be zeros")
     if at != oracle.size:
         raise Violation("ACW-DYN-001", f"the extents end at {at}, and the disk at {oracle.size}")
-    _judge_units(session, found, "in the extents", _BITS_OF.get(type(operation), _BITS), difference)
+    _judge_units(session, found, "in the extents", _BITS_OF.get(type(operation), _BITS))
 
 
 def _is_zero(session: Session, start: int, end: int) -> bool:
@@ -210,15 +215,13 @@ def _is_zero(session: Session, start: int, end: int) -> bool:
     return all(session.oracle.see(first, bytes(stop - first)) is None for first, stop in pieces)
 
 
-def _judge_units(
-    session: Session, found: set[int], where: str, rule: str, difference: Bytes | None = None
-) -> None:
+def _judge_units(session: Session, found: set[int], where: str, rule: str) -> None:
     wrong = session.oracle.see_units(found)
     if wrong:
         unit = min(wrong)
         state = "set" if unit in found else "clear"
         detail = f"unit {unit} is {state} {where}; {len(wrong)} units are wrong"
-        raise Violation(rule, detail, difference, otherwise=_BITS)
+        raise Violation(rule, detail, otherwise=_BITS)
 
 
 def _compare_files(session: Session, operation: Operation | None) -> None:
