@@ -138,22 +138,6 @@ def test_files_that_are_no_objects_are_passed_over(store, pool):
     assert "README" in answer.errors
 
 
-def test_campaign_tells_each_once_and_leaves_the_corpus_alone(store, pool, tmp_path):
-    write(tmp_path / "seeds" / "fake" / "seed", b"a")
-    write(tmp_path / "seeds" / "fake" / "deeper" / "other", b"zz")
-    _, heard = campaign(store, pool, seeds=os.fspath(tmp_path / "seeds"))
-    told = {token for token, _ in heard}
-    assert {"fake:-:first:a"} <= told <= TOKENS
-    assert len(told) == len(heard)
-    assert {finding["token"] for finding in store.findings()} == told
-    assert names(pool / "corpus" / "fake") >= {sha1(b"zz")} | names(store.corpus("fake"))
-    assert {path.name for path in pool.glob("work/*/*")} == set()
-    assert names(pool / "partial") == names(pool / "running") == names(store.at("work")) == set()
-    state = store.state()["targets"]["fake"]
-    assert state["execs"] > 0
-    assert state["corpus"] == len(names(store.corpus("fake")))
-
-
 def test_folder_and_pool_give_each_other_what_they_have(store, pool):
     with store.locked():
         store.add_inputs("fake", [b"here", b"both"])
@@ -230,21 +214,31 @@ class Interrupted(Exception):
     pass
 
 
-def test_interrupt_takes_in_what_slices_have_that_run(store, pool):
+def test_interrupt_takes_in_what_slices_have_that_run(store, pool, tmp_path):
+    write(tmp_path / "seeds" / "fake" / "seed", b"a")
+    write(tmp_path / "seeds" / "fake" / "deeper" / "other", b"zz")
+
     def look(_rows):
         if list(pool.glob("work/*/*/new/*")):
             raise Interrupted
 
-    plan = Plan(subjects=(FAKE,), pool=os.fspath(pool), seconds=600, length=600, workers=2)
+    places = {"pool": os.fspath(pool), "seeds": os.fspath(tmp_path / "seeds")}
+    plan = Plan(subjects=(FAKE,), seconds=600, length=600, workers=2, **places)
     heard = []
     with store.locked(), Cluster(1) as running:  # the other slice waits
         made = Campaign(store, plan, lambda found, _how: heard.append(found.token))
         with pytest.raises(Interrupted):
             made.run(running, look)
     assert made.failures == []
-    assert names(store.corpus("fake"))
     assert {finding["token"] for finding in store.findings()} == set(heard)
+    assert heard  # on a busy machine one may not come again in the seconds that are left
+    assert {token.removeprefix(NOT_REPRODUCED) for token in heard} <= TOKENS
+    assert len(heard) == len(set(heard))
+    assert names(store.corpus("fake"))
+    assert names(pool / "corpus" / "fake") == names(store.corpus("fake")) | {sha1(b"zz")}
     assert list(pool.glob("work/*/*")) == []
+    assert names(pool / "partial") == names(pool / "running") == names(store.at("work")) == set()
+    assert store.state()["targets"]["fake"]["execs"] > 0
 
 
 class Elsewhere(ThreadPoolExecutor):

@@ -32,6 +32,7 @@ __all__ = ["fetch_work", "run_pooled"]
 _CARRYING = 2.0
 # Paths that a slice tells of; there may be any number of them.
 _TOLD = 20
+_PREFIX = "addcow-fuzz-"
 _LOCK = threading.Lock()
 
 
@@ -51,7 +52,7 @@ def run_pooled(url: str, order: Slice) -> Put:
     pool = Objects(url)
     if not pool.has(order.stop):
         raise BadFolder(f"{pool}: not the pool that the campaign writes to, or that is over")
-    with TemporaryDirectory() as home:
+    with TemporaryDirectory(prefix=_PREFIX) as home:
         corpus, work, stop = (os.path.join(home, name) for name in ("corpus", "work", "stop"))
         strange = [name for folder in order.corpus for name in _snapshot(pool, folder, corpus)]
         strange += fetch_work(pool, order.work, work)
@@ -87,7 +88,7 @@ def _kept() -> str:
 
 @cache
 def _kept_directory() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="addcow-fuzz-")
+    return TemporaryDirectory(prefix=_PREFIX)
 
 
 def fetch_work(pool: Objects, folder: str, directory: str) -> list[str]:
