@@ -17,7 +17,7 @@ from addcow_conformance.programs import StorageKind
 from addcow_spec.model import Revision
 from tests.repo.tree import ROOT
 
-EXAMPLES = 240
+EXAMPLES = 160
 # Where programs that are found go; nowhere if the variable is empty.
 KEPT = os.environ.get("ADDCOW_REGRESSIONS", ROOT / "corpora/regressions/programs")
 

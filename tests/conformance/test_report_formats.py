@@ -98,7 +98,7 @@ ACCEPT = {
 
 
 @pytest.mark.parametrize("output", OURS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(found=st.lists(reports(), max_size=2))
 def test_any_report_makes_a_sound_document(output: str, found: list[Report]) -> None:
     ACCEPT[output](document(found, output), found)
@@ -112,7 +112,7 @@ def test_hostile_name_makes_a_sound_document(output: str, name: bytes) -> None:
 
 
 @pytest.mark.parametrize("output", ["human", "github"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(found=st.lists(reports(), max_size=2))
 def test_no_line_of_a_log_starts_a_command_of_an_image(output: str, found: list[Report]) -> None:
     lines = [line.lstrip() for line in document(found, output).splitlines()]

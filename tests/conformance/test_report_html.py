@@ -98,7 +98,7 @@ def accept(text: str) -> Page:
     return parsed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(found=st.lists(reports(), max_size=2))
 def test_any_report_makes_a_sound_page(found: list[Report]) -> None:
     accept(page(found, many=len(found) != 1))
@@ -115,7 +115,7 @@ def test_gallery_makes_sound_pages(report: Report) -> None:
     assert {c for c in text if not c.isprintable()} == {"\n"}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(name=names())
 def test_names_add_no_element_and_no_attribute(name: bytes) -> None:
     assert accept(page([named(name)])).tags == accept(page([named(b"tame")])).tags
@@ -141,7 +141,7 @@ def line_bytes(line: HexLine) -> bytes:
     return bytes(line.end - line.offset) if line.folded else bytes.fromhex("".join(r.hex for r in line.runs))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(report=reports(), zeros=st.integers(0, 200))
 def test_hex_view_shows_every_byte_once(report: Report, zeros: int) -> None:
     report = replace(report, header=report.header + bytes(zeros) + report.header)
@@ -151,7 +151,7 @@ def test_hex_view_shows_every_byte_once(report: Report, zeros: int) -> None:
     assert all(len(run.ascii) == len(bytes.fromhex(run.hex)) for line in lines for run in line.runs)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(report=reports(), spans=st.lists(st.builds(Span, st.integers(0, 330), st.integers(0, 40)), max_size=4))
 def test_marks_stand_under_the_bytes_at_fault(report: Report, spans: list[Span]) -> None:
     template = INVALID.findings[0]
@@ -208,7 +208,7 @@ def test_finding_on_a_missing_header_byte_is_pinned_where_the_file_ends() -> Non
 UNITS = st.integers(0, 9) | st.integers(0, 2**40)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(buckets=st.lists(st.builds(Bucket, UNITS, UNITS, UNITS), min_size=1, max_size=300))
 def test_strips_cover_the_disk_and_hide_nothing(buckets: list[Bucket]) -> None:
     image, backing, zeros = map(sum, zip(*buckets, strict=True))
@@ -257,7 +257,7 @@ def test_page_of_a_large_disk_stays_small() -> None:
     assert len(page([TEBIBYTE])) < 200_000
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(report=reports())
 def test_diagram_shows_every_file_once(report: Report) -> None:
     diagram = chain_diagram(report.files)

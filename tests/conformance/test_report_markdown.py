@@ -30,7 +30,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(found=st.lists(reports(), max_size=3))
 def test_tables_keep_their_columns_and_no_markup_comes_in(found: list[Report]) -> None:
     lines = text(*found).splitlines()

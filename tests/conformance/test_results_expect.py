@@ -306,7 +306,7 @@ ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(results=RESULTS, entries=ENTRIES)
 def test_an_update_is_green_and_a_second_one_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, results: list[CaseResult], entries: list[Expectation]

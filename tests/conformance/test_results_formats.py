@@ -78,7 +78,7 @@ def document(run: Run, output: str) -> str:
 
 
 @pytest.mark.parametrize("output", FORMATS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(run=runs())
 def test_any_run_makes_a_sound_document(output: str, run: Run) -> None:
     ACCEPT[output](document(run, output), run)
@@ -92,7 +92,7 @@ def test_hostile_text_makes_a_sound_document(output: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["human", "github"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(run=runs())
 def test_no_line_of_a_log_starts_a_command_of_a_target(output: str, run: Run) -> None:
     lines = [line.lstrip() for line in document(run, output).splitlines()]

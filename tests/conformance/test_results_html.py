@@ -67,7 +67,7 @@ def accept(run: Run) -> Page:
     return page
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(run=runs())
 def test_any_run_makes_a_sound_page(run: Run) -> None:
     accept(run)

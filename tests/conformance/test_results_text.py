@@ -170,7 +170,7 @@ def test_summary_has_counts_deviations_known_and_scripts() -> None:
     assert said.count("<details>") == said.count("</details>") == len(RED.deviations)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(run=runs())
 def test_no_markup_comes_from_a_target(run: Run) -> None:
     said = re.sub(r"<pre>[^<]*</pre>", "", text(run, "markdown"))
