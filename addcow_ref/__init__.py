@@ -33,20 +33,19 @@ __all__ = [
 
 # Loaded when asked for: the command line is a part of this package, and its help needs no engine.
 _HOMES = {
-    "_create": ("create_image",),
-    "_file_storage": ("FileStorage",),
-    "_finalize": ("finalize_image",),
-    "_image": ("Image",),
-    "_judge": ("Note",),
-    "_layer": ("Extent", "Layer", "LayerInfo"),
-    "_open": ("open_image", "open_layer"),
-    "storage": ("OpenFailed", "OpenReason", "Storage"),
+    "create_image": "_create",
+    "FileStorage": "_file_storage",
+    "finalize_image": "_finalize",
+    "Image": "_image",
+    "Note": "_judge",
+    **dict.fromkeys(("Extent", "Layer", "LayerInfo"), "_layer"),
+    **dict.fromkeys(("open_image", "open_layer"), "_open"),
+    **dict.fromkeys(("OpenFailed", "OpenReason", "Storage"), "storage"),
 }
 
 
 def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            globals()[name] = found = getattr(import_module(f"{__name__}.{home}"), name)
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found

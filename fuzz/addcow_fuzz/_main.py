@@ -21,11 +21,12 @@ __all__ = ["fuzz", "fuzz_module"]
 # What is fuzzed. construct does the parsing, so that its branches tell as much as ours.
 _INSTRUMENTED = ("addcow_spec", "addcow_ref", "addcow_conformance", "construct")
 
-# What judges it, or stands in for a disk, is not: a branch of it tells little of an input, and to count one
-# takes longer than to run a line.
+# What judges it, stands in for a disk, or does sums, is not: a branch of it tells little of an input, and to
+# count one takes longer than to run a line.
 _PLAIN_PACKAGES = tuple(f"addcow_conformance.{name}" for name in ("powerloss", "programs", "reach"))
 _PLAIN_MODULES = (
     *("addcow_spec.errors", "addcow_spec.findings", "addcow_spec.rules", "addcow_spec.text"),
+    *("addcow_spec.geometry", "addcow_spec.model"),
     *("addcow_ref.memory", "addcow_ref.testing"),
     *("addcow_conformance._sparse", "addcow_conformance.oracle"),
     *("addcow_conformance.checker._collector", "addcow_conformance.checker._model"),

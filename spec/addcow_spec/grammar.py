@@ -164,7 +164,9 @@ class Layout:
             values = self._flat.unpack_from(data)
             if values[: len(self._constants)] == self._constants:
                 return dict(zip(self._names, values, strict=True))
-        raise ConstructError("missing, or not the constant that it has to be", path=self._fault(data))
+        error = ConstructError("missing, or not the constant that it has to be")
+        error.path = self._fault(data)  # construct's own way puts a text together, which nobody reads
+        raise error
 
     def _fault(self, data: bytes) -> str:
         """The first field that is missing, or no constant."""

@@ -86,13 +86,11 @@ class HeaderV10:
 
     def name(self, role: Role) -> bytes | None:
         """The name's bytes; None where there is none or it does not lie inside the reserved field."""
-        span = self.name_span(role)
-        if not span.offset or not span.length:
+        offset, length = self.name_span(role)
+        if not offset or not length or offset < self.RESERVED_OFFSET or offset + length > self.LENGTH:
             return None
-        if span.offset < self.RESERVED_OFFSET or span.end > self.LENGTH:
-            return None
-        start = span.offset - self.RESERVED_OFFSET
-        return self.reserved[start : start + span.length]
+        start = offset - self.RESERVED_OFFSET
+        return self.reserved[start : start + length]
 
 
 @dataclass(frozen=True, slots=True)
