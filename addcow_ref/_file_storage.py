@@ -148,7 +148,7 @@ class FileStorage:
             os.close(descriptor)
             raise open_refusal(path, error) from error
         # What ends in a slash is the directory itself; the empty name stays empty, which is nothing.
-        base = os.path.basename(name) or name and b"."
+        base = os.path.basename(name) or (name and b".")
         descriptor, identity = open_judged(base, path, writable=writable, **own._asdict())
         return cls(descriptor, path, identity, own, writable=writable)
 
