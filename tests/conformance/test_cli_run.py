@@ -14,7 +14,7 @@ import tomllib
 import pytest
 from jsonschema import Draft202012Validator
 
-from addcow_conformance.suite import CORPUS, FLAGS, gate, load_vectors
+from addcow_conformance.suite import CORPUS, FLAGS, load_vectors
 from tests.conformance.command import suite, suite_failed, suite_process
 from tests.conformance.stdio_programs import REFERENCE, faulty, target_name
 from tests.repo.tree import ROOT
@@ -204,71 +204,6 @@ def test_a_job_of_github_gets_annotations(monkeypatch):
 def test_quiet_is_quiet():
     answer = suite("run", ENGINE, *FEW, "-q")
     assert (answer.status, answer.output, answer.errors) == (0, "", "")
-
-
-@pytest.fixture
-def never_tried(monkeypatch):
-    """Where a case would be tried, the test fails."""
-    monkeypatch.setattr(gate, "gate", lambda *_: pytest.fail("the run has started"))
-
-
-FILES = ("--junit", "--json", "--sarif", "--html", "--badge", "--markdown")
-PLACES = ("no/such/file", "file/below", "file-link/below", "directory", "x" * 300, "")
-# A directory is made where there is none.
-UNWRITABLE = [
-    *((option, "no/such/file") for option in FILES),
-    *(("--json", place) for place in PLACES[1:]),
-    *(("--scripts", place) for place in ("file/below", "file-link/below/it", "x" * 300)),
-]
-
-
-@pytest.mark.parametrize(("option", "place"), UNWRITABLE)
-@pytest.mark.usefixtures("never_tried")
-def test_a_file_that_cannot_be_written_is_said_before_the_run(tmp_path, monkeypatch, option, place):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "directory").mkdir()
-    (tmp_path / "file").write_text("old")
-    (tmp_path / "file-link").symlink_to("file")
-    before = sorted(os.listdir(tmp_path))
-    other = "--html" if option == "--badge" else "--badge"
-    suite_failed("run", ENGINE, "-k", CASE, other, "file", option, place, status=1)
-    assert sorted(os.listdir(tmp_path)) == before
-    assert (tmp_path / "file").read_text() == "old"
-
-
-@pytest.mark.usefixtures("never_tried")
-def test_a_summary_that_cannot_be_written_is_said_before_the_run(tmp_path, monkeypatch):
-    for place in ("no/such/file", "."):
-        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / place))
-        suite_failed("run", ENGINE, "-k", CASE, status=1)
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("second", ["one", "./one", "link", "known.toml"])
-@pytest.mark.usefixtures("never_tried")
-def test_a_file_is_written_once(tmp_path, monkeypatch, second):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "link").symlink_to("one")
-    file = known(tmp_path / "known.toml", case=CASE, outcome="fail", reason="so")
-    before = file.read_text()
-    suite_failed("run", ENGINE, "-k", CASE, "--json", "one", "--html", second, "--expect", file, status=64)
-    assert file.read_text() == before
-    assert not (tmp_path / "one").exists()
-
-
-def test_a_run_that_is_refused_leaves_reports_as_they_were(tmp_path):
-    (tmp_path / "old").write_text("old")
-    suite_failed(
-        "run", "python:no.such.module", "--json", tmp_path / "old", "--html", tmp_path / "new", status=69
-    )
-    assert os.listdir(tmp_path) == ["old"]
-    assert (tmp_path / "old").read_text() == "old"
-
-
-def test_what_is_no_file_is_written_to(tmp_path):
-    arguments = ("--json", "/dev/null", "--html", "/dev/null", "--scripts", tmp_path / "new" / "scripts")
-    assert suite("run", f"{BAD}LOSES", "-k", CASE, "-j", "1", *arguments).status == 1
-    assert len(os.listdir(tmp_path / "new" / "scripts")) == 1
 
 
 # --- pytest
