@@ -1,4 +1,4 @@
-"""Files that addcow-conformance run is to write: each is tried before the run, and nothing is changed by that."""
+"""Files that `addcow-conformance run` is to write: each is tried before the run, and nothing is changed."""
 
 from __future__ import annotations
 
