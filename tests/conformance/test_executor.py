@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import socket
+import sys
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 
 import pytest
 
+import addcow_ref
 from addcow_conformance import _batch as batch
 from addcow_conformance import _cluster, cli_check
 from addcow_conformance._executor import ClusterError, Work, Workers, processes, workers
@@ -19,7 +21,7 @@ from addcow_conformance.checker import CheckOptions, Verdict
 from addcow_spec.errors import UsageError
 from tests.cluster import dask_cluster
 from tests.conformance import by_hand
-from tests.conformance.command import suite
+from tests.conformance.command import suite, suite_failed
 
 KILLED = b"fatal"
 
@@ -168,6 +170,8 @@ def test_death_of_workers_loses_nothing(tmp_path, monkeypatch, capsys):
         crash = ("crash", "--revision", "v6", "--ops", 1, "--output", "json")
         told = [suite(*crash, *more).output for more in ((), ("--scheduler", address))]
         assert without_times(told[0]) == without_times(told[1])
+        monkeypatch.setitem(sys.modules, "not_there", addcow_ref)
+        suite_failed(*crash, "--target", "python:not_there", "--scheduler", address, status=69)
         with workers(Work(absence=1.0), count=1, scheduler=address) as cluster:
             hold_to_have_lost(list(batch.check_all(images, FATAL, cluster)), images)
             assert sum(process.poll() is None for process in at_work) == 1

@@ -14,7 +14,7 @@ from addcow_conformance._signals import SIGNALS, Interrupted
 from addcow_conformance._terminal import Progress
 from addcow_conformance.commands import _crash_report as report
 from addcow_conformance.commands._failure import DONE, INTERNAL, UNAVAILABLE, VIOLATED, Failure
-from addcow_conformance.commands._output import answer_options, emit, error_line, schema
+from addcow_conformance.commands._output import answer_options, emit, error_line, one_line, schema
 from addcow_conformance.commands._target import check_in_process, elsewhere, loaded, target_option
 from addcow_conformance.powerloss import FAMILIES, Effort, Family, Summary, explore
 from addcow_spec.errors import UsageError
@@ -242,7 +242,10 @@ def _run(request: _Request, tell: Callable[[int, int], None]) -> Summary:
     work = Work(finish=False)
     try:
         with workers(work, count=request.processes, scheduler=request.scheduler) as (executor, width):
-            return start(executor=executor, width=width)
+            try:
+                return start(executor=executor, width=width)
+            except UsageError as error:  # on a worker, as it could be loaded here
+                raise Failure(one_line(str(error)), UNAVAILABLE) from error
     except BrokenExecutor as error:
         raise Failure("a process that worked at it died", INTERNAL) from error
     except ClusterError as error:
