@@ -278,14 +278,15 @@ def again(script, directory):
     path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
     file = directory / "script.sh"
     file.write_text(script)
-    result = subprocess.run(
-        ["sh", file],
-        cwd=directory,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as place:
+        result = subprocess.run(
+            ["sh", file],
+            cwd=directory,
+            env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "TMPDIR": place},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
     return result.returncode, result.stdout.decode(), result.stderr.decode()
 
 
