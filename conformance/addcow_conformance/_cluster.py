@@ -113,6 +113,8 @@ class _Cluster(Executor):
         self._given.add(given)
         given.add_done_callback(self._given.discard)
         given.add_done_callback(lambda given: given.cancelled() and done.cancel())
+        if self._trouble:  # since it was looked at
+            self._fail(self._trouble)
         return given
 
     @contextmanager
@@ -138,10 +140,13 @@ class _Cluster(Executor):
                     seen = time.monotonic()
             if time.monotonic() - seen > absence:
                 self._trouble = ClusterError(f"the cluster has had no worker for {absence:g} seconds")
-                for given in tuple(self._given):
-                    with suppress(InvalidStateError):
-                        given.set_exception(self._trouble)
+                self._fail(self._trouble)
                 return
+
+    def _fail(self, trouble: ClusterError) -> None:
+        for given in tuple(self._given):
+            with suppress(InvalidStateError):
+                given.set_exception(trouble)
 
 
 def _told(error: BaseException | None) -> BaseException:
