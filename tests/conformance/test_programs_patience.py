@@ -123,3 +123,8 @@ def test_no_alarm_outside_the_main_thread():
     thread.start()
     thread.join()
     assert seen == [0]
+
+
+def test_alarm_of_another_s_timer_is_not_the_end():
+    with Patience():
+        signal.raise_signal(signal.SIGALRM)
