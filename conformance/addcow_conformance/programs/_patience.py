@@ -39,7 +39,7 @@ class Patience:
         self._on = current_thread() is main_thread()
         if self._on:
             if not Patience._depth:
-                self._handler = signal.signal(signal.SIGALRM, _ring)
+                self._handler = signal.signal(signal.SIGALRM, self._ring)
             Patience._depth += 1
             self._until, Patience._end = Patience._end, time.monotonic() + _LIMIT
             self._before = signal.setitimer(signal.ITIMER_REAL, _LIMIT, _AGAIN)
@@ -52,8 +52,8 @@ class Patience:
             if not Patience._depth:
                 signal.signal(signal.SIGALRM, self._handler)
 
-
-def _ring(_number: int, _frame: FrameType | None) -> None:
-    # Another's timer, such as libFuzzer's, may ring just before this one is set, and just after.
-    if time.monotonic() >= Patience._end:
-        raise Endless(f"not done within {_LIMIT:g} seconds")
+    @staticmethod
+    def _ring(_number: int, _frame: FrameType | None) -> None:
+        # Another's timer, such as libFuzzer's, may ring just before this one is set, and just after.
+        if time.monotonic() >= Patience._end:
+            raise Endless(f"not done within {_LIMIT:g} seconds")
