@@ -49,10 +49,10 @@ class Heard(list):
         self.append((found.token, how))
 
 
-def campaign(store, heard, executor=None, *, subject=FAKE, **options):
+def campaign(store, heard, executor=None, *, subject=FAKE, failed=print, **options):
     plan = Plan(subjects=(subject,), **{"seconds": 3, "length": 3, "minimize": 5, "timeout": 1} | options)
     with store.locked(), executor or ThreadPoolExecutor(plan.workers) as running:
-        made = Campaign(store, plan, heard)
+        made = Campaign(store, plan, heard, failed)
         made.run(running, lambda _rows: None)
         return made
 
@@ -167,9 +167,11 @@ def test_target_that_does_not_start_is_given_up(store):
     absent = Subject("absent", "tests.fuzz.no_such_module", 16)
     with pytest.raises(SliceFailed):
         run_slice(Slice(absent, (), seconds=1, seed=1))
-    done = campaign(store, Heard(), subject=absent, seconds=600)
+    told = []
+    done = campaign(store, Heard(), subject=absent, failed=told.append, seconds=600)
     assert len(done.failures) == 1
-    assert "no_such_module" in done.failures[0]
+    assert ["no_such_module" in line for line in told] == [True, True, True, False]
+    assert told[-1:] == done.failures
 
 
 def test_what_was_left_behind_is_taken_in(store):

@@ -107,6 +107,7 @@ class Campaign:
         store: the folder.
         plan: what to do.
         heard: given each new finding and how it stands to the registry, once.
+        failed: given a line for each slice that fails, and for each target that is given up for it.
 
     Attributes:
         failures: why targets were given up, in lines.
@@ -117,8 +118,15 @@ class Campaign:
         OSError: it cannot be read or written.
     """
 
-    def __init__(self, store: Store, plan: Plan, heard: Callable[[Found, Standing], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        heard: Callable[[Found, Standing], None],
+        failed: Callable[[str], None] = lambda _line: None,
+    ) -> None:
         self.failures: list[str] = []
+        self._told = failed
         self._store = store
         self._plan = plan
         self._heard = heard
@@ -225,9 +233,14 @@ class Campaign:
             raise error
         name = order.subject.name
         self._failed[name] += 1
+        kind = "" if isinstance(error, SliceFailed) else f"{type(error).__name__}: "
+        self._told(f"a slice failed: {kind}{error}")
         if self._failed[name] == _FAILURES:
-            kind = "" if isinstance(error, SliceFailed) else f"{type(error).__name__}: "
-            self.failures.append(f"given up: {kind}{error}")
+            self._fail(f"{name}: given up, as {_FAILURES} slices have failed one after the other")
+
+    def _fail(self, line: str) -> None:
+        self.failures.append(line)
+        self._told(line)
 
     def _take_in(self, order: Slice, result: Result, future: Future[Result] | None = None) -> None:
         """Put what a slice gave into the folder. Whatever ends this halfway, it can be done again."""
@@ -276,7 +289,8 @@ class Campaign:
             self._gather(executor)
         for future in self._flying:
             future.cancel()
-        self.failures += [f"{order.subject.name}: a slice did not end" for order in self._flying.values()]
+        for order in self._flying.values():
+            self._fail(f"{order.subject.name}: a slice did not end")
 
     def rows(self) -> list[Row]:
         """How it goes on, a row for each target."""

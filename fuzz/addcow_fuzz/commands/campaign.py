@@ -148,13 +148,11 @@ def command(
         )
         store = Store(directory)
         stack.enter_context(store.locked())
-        campaign = Campaign(store, plan, _tell)
+        campaign = Campaign(store, plan, _tell, _complain)
         with opened_view(enabled=not quiet) as look:
             campaign.run(executor, look)
         SIGNALS.check()
         found = [standing(told["token"], plan.registry) for told in store.findings()]
-    for failure in campaign.failures:
-        say(f"addcow-fuzz: {failure}")
     if campaign.strange:
         say(_passed_over(sorted(campaign.strange)))
     if campaign.failures:
@@ -169,3 +167,7 @@ def _passed_over(paths: list[str]) -> str:
 
 def _tell(found: Found, how: Standing) -> None:
     emit([f"{how}: {found.token} ({found.target}, {len(found.smallest):,} bytes)\n"])
+
+
+def _complain(line: str) -> None:
+    say(f"addcow-fuzz: {line}")
