@@ -143,6 +143,28 @@ def test_program_shrinks_to_what_matters(monkeypatch):
     assert small.note
 
 
+def test_program_is_no_shorter_than_there_is_time_for(monkeypatch):
+    PLANTED["flush writes no bits"].plant(monkeypatch)
+    program = Program(Disk(), (Read(0, 1), Write(0, 1), Flush()), rule="ACW-DYN-005")
+    assert shrink(program, addcow_ref, seconds=0) == program
+    assert len(shrink(program, addcow_ref).operations) == 2
+
+
+@pytest.mark.parametrize("examples", [1, 8, 12, 13])
+def test_no_more_programs_than_were_asked_for(examples):
+    made = []
+
+    class Counting:
+        open_image = staticmethod(addcow_ref.open_image)
+
+        def create_image(self, *arguments, **options):
+            made.append(1)
+            return addcow_ref.create_image(*arguments, **options)
+
+    assert find(Revision.V10, Counting(), settings(QUICK, max_examples=examples)) is None
+    assert len(made) <= examples
+
+
 def test_program_that_breaks_nothing_stays_as_it_is():
     program = Program(Disk(), (Write(0, 1), Flush()), rule="ACW-DYN-001")
     assert shrink(program, addcow_ref) == program

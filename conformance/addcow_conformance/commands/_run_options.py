@@ -104,7 +104,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.FloatRange(0),
         default=30.0,
         show_default=True,
-        help="Seconds after which a model makes up no more.",
+        help="Seconds after which a model makes up no more; as many again may go into what is found.",
     ),
     click.option(
         "--ops",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,12 @@ def _run(plan: _Plan, using: settings, first: int = 0) -> None:
     def make() -> DiskMachine:
         return DiskMachine(plan)
 
-    for number in range(-(-using.max_examples // _ROUND)):
+    for number, start in enumerate(range(0, using.max_examples, _ROUND)):
         # Hypothesis takes any callable that makes a machine, and says so; its type is narrower.
         machine: Any = seed(first + number)(make) if using.derandomize else make
+        few = min(_ROUND, using.max_examples - start)
         run_state_machine_as_test(
-            machine, settings=settings(using, max_examples=_ROUND, stateful_step_count=_BURSTS)
+            machine, settings=settings(using, max_examples=few, stateful_step_count=_BURSTS)
         )
 
 
@@ -77,6 +79,7 @@ def find(
     storage: StorageKind = StorageKind.MEMORY,
     reach: Reach | None = None,
     first: int = 0,
+    seconds: float = math.inf,
 ) -> Program | None:
     """Look for a program that an implementation gets wrong, and shrink it.
 
@@ -87,6 +90,7 @@ def find(
         storage: where the files lie.
         reach: counts the states that were reached.
         first: seed of the first round of a run that is not left to chance.
+        seconds: those that a program which is found may take to be made shorter.
 
     Returns:
         The shortest program that was found, with the rule that it breaks and what was seen in its note.
@@ -106,7 +110,7 @@ def find(
     except (Violation, Flaky):
         if plan.last is None:
             raise
-        return shrink(plan.last, target)
+        return shrink(plan.last, target, seconds)
     return None
 
 

@@ -7,6 +7,8 @@ wherever it comes from.
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.models._folder import Folder
@@ -62,17 +64,18 @@ def _run(program: Program, target: Target) -> tuple[Violation | None, int]:
     return None, begun
 
 
-def shrink(program: Program, target: Target) -> Program:
-    """The plainest program that can be made of one so that it still breaks the same rule.
+def shrink(program: Program, target: Target, seconds: float = math.inf) -> Program:
+    """The plainest program that can be made of one, in so many seconds, that still breaks the same rule.
 
     One that breaks it sometimes only is returned as it is.
     """
-    return _Shrinker(program, target).run()
+    return _Shrinker(program, target, time.monotonic() + seconds).run()
 
 
 class _Shrinker:
-    def __init__(self, program: Program, target: Target) -> None:
+    def __init__(self, program: Program, target: Target, until: float) -> None:
         self._best = program
+        self._until = until
         self._target = target
         self._tried: set[tuple[object, ...]] = set()
 
@@ -96,7 +99,7 @@ class _Shrinker:
         """Take a program if it breaks the rule, without the operations after that."""
         # A name tuple is equal to another of the same values, so that the type of each operation counts.
         key = (*program[:3], *map(type, program.operations))
-        if key in self._tried or len(self._tried) >= _TRIES:
+        if key in self._tried or len(self._tried) >= _TRIES or time.monotonic() >= self._until:
             return False
         self._tried.add(key)
         violation, begun = _run(program, self._target)

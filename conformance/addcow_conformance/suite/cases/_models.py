@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cases"]
 
-# Programs between two looks at the clock.
-_ROUND = 12
+# Programs between two looks at the clock; a process may take seconds for each.
+_ROUND, _EXTERNAL_ROUND = 12, 4
 
 
 def cases() -> Iterator[Case]:
@@ -32,15 +32,18 @@ def _check(bench: Bench) -> None:
     except ImportError as error:
         raise Unsupported("models need hypothesis: install add-cow-toolkit[models]") from error
     storage = StorageKind.FILES if bench.external else StorageKind.MEMORY
-    until = time.monotonic() + bench.effort.seconds
-    for start in range(0, bench.effort.examples, _ROUND):
+    few = _EXTERNAL_ROUND if bench.external else _ROUND
+    seconds = bench.effort.seconds
+    until = time.monotonic() + seconds
+    for start in range(0, bench.effort.examples, few):
         using = settings(
-            max_examples=min(_ROUND, bench.effort.examples - start),
+            max_examples=min(few, bench.effort.examples - start),
             derandomize=True,
             database=None,
             deadline=None,
         )
-        found = find(bench.revision, bench.target, using, storage=storage, first=bench.effort.seed + start)
+        first = bench.effort.seed + start
+        found = find(bench.revision, bench.target, using, storage=storage, first=first, seconds=seconds)
         if found is not None:
             bench.program = found
             raise Violation(found.rule, found.note)
