@@ -63,7 +63,7 @@ def judge_qcow2(file: File) -> Verdict:
         [rule for rule, is_broken in broken.items() if is_broken],
         size,
         name if named and name_fits else b"",
-        next((form for kind, form in extensions if kind == 0xE2792ACA), None),
+        next((form for kind, form in extensions if kind == 0xE2792ACA), None) or None,
     )
 
 

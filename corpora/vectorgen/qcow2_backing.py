@@ -320,6 +320,9 @@ def _backing_chain() -> Iterator[Case]:
     base = qcow2(backing=b"inner")
     comment = "a qcow2 file over a qcow2 file, the format left to a probe: twice"
     yield _failing("CHN-003", "qcow2-states-nothing", comment, base, {b"inner": qcow2()})
+    empty = qcow2(backing=b"inner", extensions=extension(BACKING_FORMAT, b""))
+    comment = "an empty backing format, which is none: a qcow2 file over a qcow2 file is probed for twice"
+    yield _failing("CHN-003", "qcow2-states-empty", comment, empty, {b"inner": qcow2()})
     yield _failing("ENV-002", "qcow2-backing-absent", "the qcow2 file's backing file does not exist", base)
     base = qcow2(2, backing=b"inner")
     yield _passing(
