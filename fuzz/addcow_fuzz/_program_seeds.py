@@ -51,6 +51,7 @@ _MADE = {
     "zeroes": _case(_QCOW2, Write(0, 2 * _C), Zeroes(512, _C), Zeroes(2 * _C, _C, unmap=False), Flush()),
     "read-only": _case(_V4, Write(0, 512), Reopen(writable=False), Write(0, 9), Stream(0), Resize(512)),
     "beyond-the-end": _case(_V4, Write(4000, 100), Read(4096, 1), Zeroes(5000, 0), Write(4096, 0)),
+    "nothing": _case(_V10, Write(_C, 0), Zeroes(2 * _C, 0), Read(0, 0), Reopen(), Write(0, 0, fua=True)),
     "kill": _case(_V10, Write(0, 9), Flush(), Write(_C, 9), Kill(), Read(0, _C)),
     "resize": _case(_V10, Write(3 * _C, 700), Resize(_C), Resize(4 * _C), Write(3 * _C, 9), Resize(9 * _C)),
     "resize-v6": _case(_V6, Write(8192, 512), Resize(4096), Resize(16384), Reopen(), Read(0, 16384)),
