@@ -332,7 +332,8 @@ def stream_that_stops_at_once_is_never_refused(patch):
 # --- what must not be
 
 
-@planted("DYN-003", "DYN-006", longest=6)
+# Whatever reads first, or reopens, sees the lost bytes.
+@planted("DYN-003", "DYN-005", "DYN-006", longest=6)
 def two_writes_share_a_unit(patch):
     wrap(patch, serial.UnitLocks, "holding")(lambda _real, *_: nullcontext())
 

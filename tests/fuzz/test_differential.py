@@ -14,7 +14,7 @@ from tests.conformance.stdio_programs import REFERENCE, faulty, wrong
 from tests.conformance.wrong_targets_files import SCENARIOS
 from tests.fuzz.hunting import SEEDS, hunt
 
-RUNS = 200
+RUNS = 400
 
 # Miniatures that a program on a sound image shows; the others are wrong about broken images, names or locks.
 FOUND = (
