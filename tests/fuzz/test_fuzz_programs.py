@@ -53,6 +53,14 @@ def test_runs(name, tmp_path):
     assert int(COVERED.search(told)[1]) > 50
 
 
+@pytest.mark.parametrize("name", ["repair", "resolve"])
+def test_first_two_inputs_reach_instrumented_code(name, tmp_path):
+    """In these nothing is parsed that holds no file."""
+    status, told = fuzz(name, tmp_path, "-runs=2")
+    assert status == 0, told[-2000:]
+    assert int(COVERED.search(told)[1]) > 0
+
+
 def test_dictionary_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["dictionary", str(tmp_path / "dictionary")])
     main()
