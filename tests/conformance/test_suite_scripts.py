@@ -19,8 +19,9 @@ from tests.conformance.test_suite import run
 from tests.repo.tree import ROOT
 
 PYTHON = shlex.quote(sys.executable)
-CARELESS = f"{PYTHON} -S -E {ROOT}/tests/conformance/careless.py"
-NBD = f"{PYTHON} -S -E {ROOT}/tests/conformance/nbd_program.py {{image}} {{socket}} {{readonly:ro}}"
+HERE = shlex.quote(f"{ROOT}/tests/conformance")
+CARELESS = f"{PYTHON} -S -E {HERE}/careless.py"
+NBD = f"{PYTHON} -S -E {HERE}/nbd_program.py {{image}} {{socket}} {{readonly:ro}}"
 # Who writes here leaves a file behind, by which the next one knows that somebody writes.
 STALE = """\
 name = "stale"
@@ -85,7 +86,8 @@ def test_over_json_lines(tmp_path):
 
 
 def test_by_the_languages_of_qemu(tmp_path):
-    name = f'qemu:--qemu-img "{CARELESS} img" --qemu-io "{CARELESS} io"'
+    pair = (shlex.quote(f"{CARELESS} {what}") for what in ("img", "io"))
+    name = "qemu:--qemu-img {} --qemu-io {}".format(*pair)
     wrong, right = both(script_of("two-writers", name), tmp_path)
     assert wrong.count("qemu-io> ") == right.count("qemu-io> ") + 1
     assert (wrong.count("can't open"), right.count("can't open")) == (0, 1)

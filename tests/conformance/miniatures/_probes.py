@@ -137,7 +137,10 @@ PROGRAMS = {
     "ACW-SIZ-003": lambda _, n: [(Write(n - 1, 1), Flush())],
     "ACW-SIZ-007": lambda _, n: [(Resize(n + 1),)],
     "ACW-DYN-001": lambda u, n: [(Read(0, n), Write(u, u), Read(0, n), Zeroes(2 * u, u), Flush())],
-    "ACW-DYN-002": lambda u, n: [(Write(0, 0), Write(0, u), Write(2 * u + 1, u // 2), Flush(), Write(0, n))],
+    "ACW-DYN-002": lambda u, n: [
+        (Write(0, 0), Write(0, u), Write(2 * u + 1, u // 2), Flush(), Write(0, n)),
+        (Zeroes(u, u), Flush()),
+    ],
     "ACW-DYN-003": lambda u, _: [(Write(u // 2, u), Write(5, 9), Zeroes(2 * u + 9, u))],
     "ACW-DYN-004": lambda u, _: [
         (Read(0, 9), Write(5, 9), Write(0, u), Flush()),
