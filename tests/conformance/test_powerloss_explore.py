@@ -40,8 +40,10 @@ COARSE = Effort(bound=64, samples=16)
 # -- the engine
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_engine_stands_every_loss_of_power_in_two_operations(family):
+# The others are tried with one operation, by a run of the suite.
+@pytest.mark.parametrize("name", ["v4", "v6-pages", "v10"])
+def test_engine_stands_every_loss_of_power_in_two_operations(name):
+    (family,) = (family for family in FAMILIES if family.name == name)
     summary = explore(families=[family], operations=2)
     assert summary.found == ()
     (part,) = summary.parts

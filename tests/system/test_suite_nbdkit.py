@@ -19,10 +19,12 @@ LACKS = re.compile(
 )
 
 
-# One revision whole; of the others what needs no minute.
+# One revision whole; of the others what needs no minute, and what names lead to is the same in all.
 EFFORT = {
     Revision.V10: ("--examples", "24", "--seconds", "5", "--ops", "1"),
-    **dict.fromkeys((Revision.V4, Revision.V6), ("-k", "not models and not power and not memory")),
+    **dict.fromkeys(
+        (Revision.V4, Revision.V6), ("-k", "not (models or power or memory or NAM or ENV or CHN)")
+    ),
 }
 
 
@@ -40,4 +42,4 @@ def test_the_second_implementation_passes(plugin, revision):
     assert (wrong, answer.status) == ([], 0)
     unsupported = [case for case in document["cases"] if case["outcome"] == "unsupported"]
     assert [case for case in unsupported if not LACKS.search(case["detail"])] == []
-    assert len(document["cases"]) - len(unsupported) > 150
+    assert len(document["cases"]) - len(unsupported) > 100
