@@ -279,6 +279,11 @@ DOCUMENTS = [
     "conformance/README.md",
     "conformance/examples/stdio-node/README.md",
     "corpora/README.md",
+    "fuzz/README.md",
+    "fuzz/CAMPAIGN.md",
+    "fuzz/CI.md",
+    "fuzz/SCALING.md",
+    "fuzz/SEEDS.md",
 ]
 
 
