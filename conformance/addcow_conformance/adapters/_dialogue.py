@@ -144,5 +144,6 @@ class Dialogue:
             kill = f"kill -s KILL {pid}; " if self._killed else ""
             return "\n".join([f"{kill}exec {number}>&-; wait {pid}; rm {pipe}", *self.after])
         greeting = f"; FROM=1 hear {number} {self._answer}" if self._greets else ""
-        start = f'mkfifo {pipe}; {self._command} <{pipe} >"$TALK/{number}" {APART} &'
+        # What it says has a file before anybody can tell it something: the pipe is opened after that.
+        start = f'mkfifo {pipe}; {self._command} >"$TALK/{number}" <{pipe} {APART} &'
         return "\n".join([*self.before, start, f"PID{number}=$!; exec {number}>{pipe}{greeting}"])
