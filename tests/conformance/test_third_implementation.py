@@ -11,7 +11,7 @@ from tests.conformance.stdio_programs import NODE, target_name
 from tests.repo.tree import ROOT
 
 KNOWN = ROOT / "conformance/examples/stdio-node/expect.toml"
-EFFORT = ("--examples", 24, "--ops", 0)
+EFFORT = ("--examples", 8, "--ops", 0)
 
 
 @pytest.mark.system

@@ -21,7 +21,7 @@ LACKS = re.compile(
 
 # One revision whole; of the others what needs no minute, and what names lead to is the same in all.
 EFFORT = {
-    Revision.V10: ("--examples", "24", "--seconds", "5", "--ops", "1"),
+    Revision.V10: ("--examples", "8", "--seconds", "5", "--ops", "1"),
     **dict.fromkeys(
         (Revision.V4, Revision.V6), ("-k", "not (models or power or memory or NAM or ENV or CHN)")
     ),
