@@ -52,6 +52,8 @@ _RESTARTS = "--max-worker-restart=1000000"
 # Seconds that a case of a module may take before its process is ended, whatever it does: those of the models
 # many times over, and more where workloads have more operations.
 _LIMIT, _MODELS, _OPERATION = 900.0, 10.0, 30.0
+# Seconds that processes have to end after an interrupt.
+_MOMENT = 1
 _CHANGED = "the target says of itself what it has not said before"
 _ID = re.compile(r"\[(ACW-[^\]]+)\]$")
 
@@ -143,6 +145,12 @@ class _Collector:
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Hear which cases are to be tried: those that the keyword names."""
         self.begun = [named[1] for each in ids if (named := _ID.search(each))]
+
+    def pytest_internalerror(self) -> None:
+        """An interrupt: wait a moment for processes that are at a case, and not xdist's ten seconds."""
+        from xdist.workermanage import NodeManager  # noqa: PLC0415 - an extra
+
+        NodeManager.EXIT_TIMEOUT = _MOMENT
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Know since when a case is tried."""
