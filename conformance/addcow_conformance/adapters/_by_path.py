@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from addcow_conformance.adapters._command import Place
+from addcow_conformance.adapters._storage import Storage, vacated
 from addcow_spec.errors import InvalidImage, UsageError
 
 if TYPE_CHECKING:
@@ -15,17 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["TargetByPath"]
 
 _Image = TypeVar("_Image")
-
-
-class _Storage(Protocol):
-    """What is needed of a storage."""
-
-    @property
-    def path(self) -> bytes:
-        """Its path."""
-
-    def close(self) -> None:
-        """Close it."""
 
 
 class TargetByPath(ABC, Generic[_Image]):
@@ -39,7 +29,7 @@ class TargetByPath(ABC, Generic[_Image]):
 
     def create_image(
         self,
-        target: _Storage,
+        target: Storage,
         image_file: bytes,
         *,
         backing_file: bytes | None,
@@ -52,15 +42,12 @@ class TargetByPath(ABC, Generic[_Image]):
             UsageError: it is refused, or nothing was made.
             AdapterError: there is no answer.
         """
-        path = os.path.abspath(target.path)
-        target.close()
-        if not os.path.getsize(path):
-            os.unlink(path)
+        path = vacated(target)
         self._create(Place(path, None, revision), image_file, backing_file or b"", backing_format or "")
 
     def open_image(
         self,
-        target: _Storage,
+        target: Storage,
         *,
         writable: bool,
         revision: Revision,

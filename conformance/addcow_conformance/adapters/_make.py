@@ -8,6 +8,7 @@ from addcow_spec.codec import build_header
 from addcow_spec.errors import UsageError
 from addcow_spec.geometry import SECTOR_SIZE, Geometry
 from addcow_spec.model import Features, Header, HeaderV4, HeaderV6, HeaderV10, Revision
+from addcow_spec.text import printable
 
 __all__ = ["make_image"]
 
@@ -25,7 +26,7 @@ def make_image(path: bytes, image_file: bytes, backing_file: bytes, revision: Re
         raw: whether to state that the backing file is raw (v10).
 
     Raises:
-        UsageError: the image file's length is no size for the revision (ACW-SIZ-007).
+        UsageError: the image file's length is no size for the revision (ACW-SIZ-007), or the file is there.
         OSError: the file system failed.
     """
     size = os.path.getsize(os.path.join(os.path.dirname(path), image_file))
@@ -33,7 +34,11 @@ def make_image(path: bytes, image_file: bytes, backing_file: bytes, revision: Re
         raise UsageError(f"{revision} has whole sectors, and not {size} bytes", rule="ACW-SIZ-007")
     geometry = Geometry(revision, size)
     header = build_header(_header(image_file, backing_file, revision, size, raw=raw))
-    with open(path, "xb") as file:
+    try:
+        new = open(path, "xb")  # noqa: SIM115 - closed below
+    except FileExistsError as error:
+        raise UsageError(f"{printable(path)} is there, and not empty") from error
+    with new as file:
         file.write(header)
         file.truncate(geometry.bitmap_end)
         file.flush()

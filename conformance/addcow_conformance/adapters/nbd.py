@@ -13,7 +13,7 @@ import time
 import weakref
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from addcow_conformance.adapters._link import Link
 from addcow_conformance.adapters._make import make_image
@@ -22,6 +22,7 @@ from addcow_conformance.adapters._nbd_image import NbdImage
 from addcow_conformance.adapters._nbd_observe import observe, requests_of
 from addcow_conformance.adapters._nbd_script import SOCKET, Script
 from addcow_conformance.adapters._nbd_server import Server
+from addcow_conformance.adapters._storage import Storage, vacated
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.adapters.stdio import About
 from addcow_conformance.protocol import VERSION, Message
@@ -39,17 +40,6 @@ _BRIDGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_nbd_bridge.
 _LONGEST_SOCKET = 107
 # What the client says where nobody listens yet, and where the connection is lost.
 _NOBODY, _LOST = ("ECONNREFUSED", "ENOENT"), "ENOTCONN"
-
-
-class _Storage(Protocol):
-    """What is needed of a storage."""
-
-    @property
-    def path(self) -> bytes:
-        """Its path."""
-
-    def close(self) -> None:
-        """Close it."""
 
 
 def load(command: str, *, timeout: float, validate: bool, under: Sequence[str] = ()) -> NbdTarget:  # noqa: ARG001
@@ -235,27 +225,25 @@ class NbdTarget:
 
     def create_image(
         self,
-        target: _Storage,
+        target: Storage,
         image_file: bytes,
         *,
         backing_file: bytes | None,
         backing_format: str | None,
         revision: Revision,
     ) -> None:
-        """See `targets.Target.create_image`; the empty file of the storage is removed first.
+        """See `targets.Target.create_image`; the storage's file is removed first, if it is empty.
 
         Raises:
             UsageError: the image file's length is no size for the revision (ACW-SIZ-007).
         """
-        path = os.path.abspath(target.path)
-        target.close()
-        os.unlink(path)
+        path = vacated(target)
         with self.transcript.making(path):
             make_image(path, image_file, backing_file or b"", revision, raw=backing_format == "raw")
 
     def open_image(
         self,
-        target: _Storage,
+        target: Storage,
         *,
         writable: bool,
         revision: Revision,

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from addcow_conformance.adapters._dialogue import Dialogue
 from addcow_conformance.adapters._image import StdioImage
 from addcow_conformance.adapters._link import Link
 from addcow_conformance.adapters._make import make_image
 from addcow_conformance.adapters._shell import shell_word
+from addcow_conformance.adapters._storage import Storage, vacated
 from addcow_conformance.adapters._transcript import Transcript
 from addcow_conformance.protocol import VERSION, Message, Validator, encode_line
 from addcow_spec.errors import (
@@ -37,17 +38,6 @@ __all__ = ["About", "StdioImage", "StdioTarget", "load"]
 _ERRORS: dict[str, Message] = {"no-such-request": {}, "read": {"offset": 0, "length": 0}}
 # What an answer ends in, for a script.
 _ANSWER = "}[[:space:]]*$"
-
-
-class _Storage(Protocol):
-    """What is needed of a storage."""
-
-    @property
-    def path(self) -> bytes:
-        """Its path."""
-
-    def close(self) -> None:
-        """Close it."""
 
 
 class About(NamedTuple):
@@ -211,7 +201,7 @@ class StdioTarget:
 
     def create_image(
         self,
-        target: _Storage,
+        target: Storage,
         image_file: bytes,
         *,
         backing_file: bytes | None,
@@ -225,10 +215,7 @@ class StdioTarget:
             StorageError: the answer is an error.
             AdapterError: there is none.
         """
-        path = os.path.abspath(target.path)
-        target.close()
-        if not os.path.getsize(path):
-            os.unlink(path)
+        path = vacated(target)
         self._free()
         if "create" not in self.abilities:
             with self.transcript.making(path):
@@ -245,7 +232,7 @@ class StdioTarget:
 
     def open_image(
         self,
-        target: _Storage,
+        target: Storage,
         *,
         writable: bool,
         revision: Revision,
