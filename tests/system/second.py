@@ -109,8 +109,11 @@ class Nbdkit:
         """The regular files that it has open, by name; whether for writing."""
         found = {}
         for entry in Path(f"/proc/{self.pid}/fd").iterdir():
-            name = os.fsencode(os.readlink(entry))
-            lines = Path(f"/proc/{self.pid}/fdinfo/{entry.name}").read_text().splitlines()
+            try:
+                name = os.fsencode(os.readlink(entry))
+                lines = Path(f"/proc/{self.pid}/fdinfo/{entry.name}").read_text().splitlines()
+            except FileNotFoundError:  # Closed since it was listed: a connection that ends.
+                continue
             flags = next(int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
             if os.path.isfile(name):
                 found[os.path.basename(name)] = flags & os.O_ACCMODE != os.O_RDONLY
