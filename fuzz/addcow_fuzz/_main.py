@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from addcow_fuzz._counters import Counters
 from addcow_fuzz._environment import PLAIN, end_with_parent, known_tokens
 from addcow_fuzz.invariants import token_of
 
@@ -21,9 +22,12 @@ __all__ = ["fuzz", "fuzz_module"]
 # What is fuzzed. construct does the parsing, so that its branches tell as much as ours.
 _INSTRUMENTED = ("addcow_spec", "addcow_ref", "addcow_conformance", "construct")
 
-# What judges it, stands in for a disk, or does sums, is not: a branch of it tells little of an input, and to
-# count one takes longer than to run a line.
-_PLAIN_PACKAGES = tuple(f"addcow_conformance.{name}" for name in ("powerloss", "programs", "reach"))
+# What makes inputs, judges them, stands in for a disk, or does sums, is not: a branch of it tells little of
+# an input, and to count one takes longer than to run a line.
+_PLAIN_PACKAGES = (
+    *("addcow_fuzz", "addcow_fuzz.targets"),
+    *(f"addcow_conformance.{name}" for name in ("powerloss", "programs", "reach")),
+)
 _PLAIN_MODULES = (
     *("addcow_spec.errors", "addcow_spec.findings", "addcow_spec.rules", "addcow_spec.text"),
     *("addcow_spec.geometry", "addcow_spec.model"),
@@ -31,6 +35,9 @@ _PLAIN_MODULES = (
     *("addcow_conformance._sparse", "addcow_conformance.oracle"),
     *("addcow_conformance.checker._collector", "addcow_conformance.checker._model"),
 )
+
+# libFuzzer's flags where the command line has no others: what is run sooner is chosen more often.
+_DEFAULTS = ("-entropic_scale_per_exec_time=1",)
 
 # What this module has from them must stay the same: an error that is declared is known by its class.
 _KEPT = {"__main__", "addcow_fuzz", "addcow_spec", "addcow_spec.errors", "addcow_fuzz.invariants", __name__}
@@ -56,8 +63,12 @@ def fuzz_module(name: str) -> None:
         if module not in _KEPT:
             del sys.modules[module]
     # The target itself, too: libFuzzer gives up where its first two inputs, of a byte at most, reach nothing.
-    # To the end, as parts of the engine and of the report are loaded when they are asked for.
-    with atheris.instrument_imports(include=[*_INSTRUMENTED, name], exclude=[*_plain()]):
+    # Of an included module atheris takes the whole package. To the end, as parts of the engine and of the
+    # report are loaded when they are asked for.
+    plain = {*_plain()} - {name}
+    counters = Counters()
+    counters.install()
+    with atheris.instrument_imports(include=[*_INSTRUMENTED, name], exclude=[*plain]):
         target: Any = import_module(name)
         # Asked for when it is called: starting puts another function in its place.
         import_module("addcow_fuzz._bytes").use(lambda *given: atheris.Mutate(*given))  # noqa: PLW0108
@@ -68,7 +79,8 @@ def fuzz_module(name: str) -> None:
             for option in ("custom_mutator", "custom_crossover")
             if hasattr(target, option) and not os.environ.get(PLAIN)
         }
-        atheris.Setup(sys.argv, _reporting(target.check_one, known_tokens()), **options)
+        check_one = _reporting(target.check_one, known_tokens(), counters.connect)
+        atheris.Setup([sys.argv[0], *_DEFAULTS, *sys.argv[1:]], check_one, **options)
         atheris.Fuzz()
 
 
@@ -82,15 +94,23 @@ def _plain() -> Iterator[str]:
             yield module.name
 
 
-def _reporting(check_one: Callable[[bytes], None], known: frozenset[str]) -> Callable[[bytes], None]:
+def _reporting(
+    check_one: Callable[[bytes], None], known: frozenset[str], begin: Callable[[], None]
+) -> Callable[[bytes], None]:
     """The same, with the token of a finding on standard error, where libFuzzer looks for it.
 
     Args:
         check_one: the target.
         known: tokens of findings that are passed over, so that fuzzing goes on behind them.
+        begin: is called before the first input.
     """
+    begun = False
 
     def checked(data: bytes) -> None:
+        nonlocal begun
+        if not begun:
+            begin()
+            begun = True
         try:
             check_one(data)
         except Exception as error:

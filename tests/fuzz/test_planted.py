@@ -24,7 +24,7 @@ RUNS = {
     "chain": 1000,
     "cache": 300,
     "qcow2": 2000,
-    "repair": 300,
+    "repair": 1000,
     "report": 120,
 }
 
