@@ -1,4 +1,4 @@
-"""Bytes to model and back. ConstructError becomes MalformedImage here and nowhere else.
+"""Bytes to model and back.
 
 Parse and build are inverse on everything that parses: the model keeps padding, reserved bytes and unknown
 bits, so ``build(parse(data))`` gives the very bytes that were consumed.
@@ -17,7 +17,6 @@ from addcow_spec.grammar import (
     QCOW2_FEATURE_NAME,
     QCOW2_V2,
     QCOW2_V3_FIELDS,
-    ConstructError,
     Layout,
 )
 from addcow_spec.model import (
@@ -75,17 +74,17 @@ def versions(data: bytes) -> tuple[int, int]:
 
 def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str) -> dict[str, Any]:
     """Parse a layout from ``data``, which starts at the layout's own start in the file."""
-    try:
-        return layout.parse(data)
-    except ConstructError as error:
-        path = error.path
-        span = layout.spans[path]
-        ends = layout.start + len(data)
-        missing = span.end > ends
-        rule = truncated if missing and path != "magic" else rules[path]
-        problem = f"the data ends at byte {ends}" if missing else "not what the format requires"
-        message = f"{layout.name}.{path} at byte {span.offset}: {problem}"
-        raise MalformedImage(message, rule=rule, span=span, field=path) from error
+    found = layout.parse(data)
+    if found is not None:
+        return found
+    path = layout.fault(data)
+    span = layout.spans[path]
+    ends = layout.start + len(data)
+    missing = span.end > ends
+    rule = truncated if missing and path != "magic" else rules[path]
+    problem = f"the data ends at byte {ends}" if missing else "not what the format requires"
+    message = f"{layout.name}.{path} at byte {span.offset}: {problem}"
+    raise MalformedImage(message, rule=rule, span=span, field=path)
 
 
 def parse_header(data: bytes, revision: Revision) -> Header:
@@ -217,7 +216,7 @@ def parse_feature_names(data: bytes) -> tuple[FeatureName, ...]:
     """The entries of a feature name table; trailing bytes that make no whole entry are ignored."""
     size = QCOW2_FEATURE_NAME.end
     starts = range(0, len(data) - len(data) % size, size)
-    return tuple(FeatureName(**QCOW2_FEATURE_NAME.parse(data[start : start + size])) for start in starts)
+    return tuple(FeatureName(**_parse(QCOW2_FEATURE_NAME, data[start:], {}, "")) for start in starts)
 
 
 def build_feature_names(names: tuple[FeatureName, ...]) -> bytes:

@@ -14,21 +14,28 @@ def printable(value: bytes) -> str:
     paragraph separators, bidirectional and other format characters become ``\u{...}``, bytes that are not
     UTF-8 become ``\xNN``.
     """
-    text = value.decode("utf-8", "surrogateescape")
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(map(_shown, text))
+    return value.decode("utf-8", "surrogateescape").translate(_TABLE)
 
 
-def _shown(char: str) -> str:
+def _shown(code: int) -> str:
+    char = chr(code)
     if char == "\\":
         return "\\\\"
     if char.isprintable():
         return char
-    code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{{{code:x}}}"
+
+
+class _Table(dict[int, str]):
+    """How each character is shown; the ones that no table has are seldom."""
+
+    def __missing__(self, code: int) -> str:
+        return _shown(code)
+
+
+_TABLE = _Table((code, _shown(code)) for code in (*range(256), *range(0xDC80, 0xDD00)))
 
 
 def quantity(size: int) -> str:
