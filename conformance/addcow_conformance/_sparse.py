@@ -16,8 +16,14 @@ _ZEROS = memoryview(bytes(_BLOCK))
 
 def pieces(offset: int, length: int, grain: int) -> Iterator[tuple[int, int, int]]:
     """The pieces of ``grain`` bytes that a range touches: number, and where in it the range is."""
-    for at in range(offset // grain, -(-(offset + length) // grain) if length > 0 else 0):
-        yield at, max(offset - at * grain, 0), min(offset + length - at * grain, grain)
+    if length <= 0:
+        return
+    at, low = divmod(offset, grain)
+    high = low + length
+    while high > grain:
+        yield at, low, grain
+        at, low, high = at + 1, 0, high - grain
+    yield at, low, high
 
 
 def over(value: bytes, low: int, piece: bytes) -> bytes:

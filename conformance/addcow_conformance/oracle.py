@@ -124,7 +124,8 @@ class Oracle:
         """The rest of a unit that was short: if its bit is set it comes from the image file, as zeros."""
         sure, durable = unit in self.must_be_set, unit in self.durable_units
         for at, low, high in pieces(old, end - old, SECTOR):
-            now, after = values = self._several.get(at) or _certain(self.read(at * SECTOR, SECTOR))
+            only = frozenset((self.read(at * SECTOR, SECTOR),))
+            now, after = values = self._several.get(at) or Values(only, only)
             zeros = values.each(partial(over, low=low, piece=bytes(high - low)))
             now = zeros.now if sure else zeros.now | now
             self._several[at] = Values(now, zeros.after if durable else zeros.after | after)
@@ -185,15 +186,14 @@ class Oracle:
             start = offset // SECTOR * SECTOR
             for at, low, high in pieces(offset, len(data), SECTOR):
                 before = old[at * SECTOR - start : (at + 1) * SECTOR - start]
-                now, after = values = self._several.get(at) or _certain(before)
                 piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
-                whole = len(piece) == SECTOR
-                written = _certain(piece) if whole else values.each(partial(over, low=low, piece=piece))
-                now = written.now | now if outcome is Outcome.FAILED else written.now
-                later = written.after if outcome is Outcome.DURABLE else after
+                now, after = self._several.get(at) or (only := frozenset((before,)), only)
+                written = _put(now, low, piece)
+                now = written | now if outcome is Outcome.FAILED else written
+                later = _put(after, low, piece) if outcome is Outcome.DURABLE else after
                 self._several[at] = Values(now, now | later)
         return self._several
 
 
-def _certain(value: bytes) -> Values:
-    return Values(only := frozenset({value}), only)
+def _put(values: frozenset[bytes], low: int, piece: bytes) -> frozenset[bytes]:
+    return frozenset([over(value, low, piece) for value in values] if len(piece) < SECTOR else (piece,))

@@ -11,6 +11,7 @@ from addcow_conformance.programs import (
     Fault,
     Flush,
     Operation,
+    Patience,
     Program,
     Race,
     Resize,
@@ -54,10 +55,11 @@ def run(case: Case, target: Target, data: bytes = b"") -> Wrong | None:
         target: the implementation.
         data: the input that it was, for what is counted; a program that ends in a loss of power is not.
     """
-    if case.cut and _can_lose_power(case.program):
-        return _run_to_a_loss(case, target)
-    wrong = _run_to_the_end(case.program, target, each=case.each, data=data)
-    return (wrong and not case.each and _run_to_the_end(case.program, target, each=True)) or wrong
+    with Patience():  # Around all, as the steps' own cost little then.
+        if case.cut and _can_lose_power(case.program):
+            return _run_to_a_loss(case, target)
+        wrong = _run_to_the_end(case.program, target, each=case.each, data=data)
+        return (wrong and not case.each and _run_to_the_end(case.program, target, each=True)) or wrong
 
 
 def _can_lose_power(program: Program) -> bool:

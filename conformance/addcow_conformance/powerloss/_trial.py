@@ -183,13 +183,15 @@ class Trial:
                     done.append(operation)
                     session.step(operation)
                 done.append(operations[-1])
-                start, meanwhile, _ = self._advance(recording, operations[-1:])
+                start, before = len(recording.log), session.oracle.copy()
+                session.step(operations[-1])
                 end = len(recording.log)
                 events = end - moment % max(end - start, 1)
                 recording.advance(events)
                 state = recording.history.draw(random)
                 judge = Judge(self._disk, self._target, session.backing.files)
-                now = self._now(recording) if events == end else meanwhile
+                returned = events == end
+                now = self._now(recording) if returned else during(before, operations[-1], self.windows)
                 wrong = judge.judge(recording.history, now, state)
         except Violation as violation:
             return self.found(violation, tuple(done))
