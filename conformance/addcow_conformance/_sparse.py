@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SparseBytes", "over", "pieces"]
+__all__ = ["SparseBytes", "over", "over_each", "pieces"]
 
 _BLOCK = 64 << 10
 _ZEROS = memoryview(bytes(_BLOCK))
@@ -29,6 +29,11 @@ def pieces(offset: int, length: int, grain: int) -> Iterator[tuple[int, int, int
 def over(value: bytes, low: int, piece: bytes) -> bytes:
     """``value``, with ``piece`` from ``low`` on instead of what was there."""
     return value[:low] + piece + value[low + len(piece) :]
+
+
+def over_each(values: frozenset[bytes], low: int, piece: bytes) -> frozenset[bytes]:
+    """Each of them with ``piece`` from ``low`` on; there is one where that is all of it."""
+    return frozenset([over(value, low, piece) for value in values])
 
 
 class SparseBytes:

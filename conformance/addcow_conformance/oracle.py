@@ -14,7 +14,7 @@ from itertools import compress, count
 from operator import ne
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from addcow_conformance._sparse import SparseBytes, over, pieces
+from addcow_conformance._sparse import SparseBytes, over, over_each, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,17 +183,16 @@ class Oracle:
         """The sectors that may have several values; the history is told to them, and empty from then on."""
         history, self._history = self._history, []
         for offset, data, outcome, old in history:
-            start = offset // SECTOR * SECTOR
+            start, done = offset // SECTOR * SECTOR, outcome is Outcome.DONE
             for at, low, high in pieces(offset, len(data), SECTOR):
                 before = old[at * SECTOR - start : (at + 1) * SECTOR - start]
                 piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
+                if done and high - low == SECTOR and at not in self._several:  # the most, and told at once
+                    self._several[at] = Values(frozenset((piece,)), frozenset((piece, before)))
+                    continue
                 now, after = self._several.get(at) or (only := frozenset((before,)), only)
-                written = _put(now, low, piece)
+                written = over_each(now, low, piece)
                 now = written | now if outcome is Outcome.FAILED else written
-                later = _put(after, low, piece) if outcome is Outcome.DURABLE else after
+                later = over_each(after, low, piece) if outcome is Outcome.DURABLE else after
                 self._several[at] = Values(now, now | later)
         return self._several
-
-
-def _put(values: frozenset[bytes], low: int, piece: bytes) -> frozenset[bytes]:
-    return frozenset([over(value, low, piece) for value in values] if len(piece) < SECTOR else (piece,))
