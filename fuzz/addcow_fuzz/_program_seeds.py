@@ -59,7 +59,7 @@ _MADE = {
     "fault": _case(_V10, Fault(1), Write(100, _C), Read(0, _C), Fault(0), Flush(), Flush(), Write(0, 1)),
     "fault-of-a-resize": _case(_V6, Write(0, 512), Fault(1, 28), Resize(4096), Fault(1), Reopen(), Reopen()),
     "fault-of-a-growth": _case(_V6, Write(0, 512), Fault(3), Resize(16384), Flush(), Fault(2), Resize(20480)),
-    "race": _case(_V10, Race(Write(0, 700), Write(700, 512), 1), Race(Zeroes(0, _C), Read(0, 512)), Flush()),
+    "race": _case(_V10, Race(Write(0, 700), Write(700, 512), 1), Flush(), Race(Zeroes(0, _C), Read(0, 512))),
     "pages": _case(_PAGES, Write(0, 512), Write(16 << 20, 512), Read(0, 1024), Write(8192, 9), Flush()),
     "each": _case(_V10, Write(0, 512), Read(0, 512), Reopen(writable=False), Read(0, 512), each=True),
     "loss": _case(_V10, Write(0, 9), Flush(), Write(_C, _C), Flush(), cut=Cut(1, 1)),

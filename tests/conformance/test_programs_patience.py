@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from threading import Thread
 
 import pytest
@@ -101,15 +102,24 @@ def test_alarm_of_somebody_else_goes_on():
 def test_one_within_another_has_the_time_anew():
     theirs = signal.getsignal(signal.SIGALRM)
     with Patience():
-        ours = signal.getsignal(signal.SIGALRM)
-        signal.setitimer(signal.ITIMER_REAL, 50)
-        with Patience():
-            assert signal.getitimer(signal.ITIMER_REAL)[0] <= 1
-        assert 1 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
-        assert signal.getsignal(signal.SIGALRM) is ours
+        ours, began = signal.getsignal(signal.SIGALRM), time.monotonic()
+        time.sleep(0.5)
         with pytest.raises(Endless), Patience():
             spin()
+        assert time.monotonic() - began >= 1.5
+        assert signal.getsignal(signal.SIGALRM) is ours
     assert signal.getsignal(signal.SIGALRM) is theirs
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_the_time_of_the_outer_one_stands_still_meanwhile():
+    began = time.monotonic()
+    with pytest.raises(Endless), Patience():
+        time.sleep(0.3)
+        with Patience():
+            time.sleep(0.9)
+        spin()
+    assert time.monotonic() - began >= 1.9
 
 
 def test_no_alarm_outside_the_main_thread():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from functools import lru_cache
 from typing import NamedTuple
 
 from addcow_conformance.programs._program import Backing, BackingKind, pattern
@@ -22,6 +23,8 @@ _CLUSTER_BITS = 12
 _CLUSTER = 1 << _CLUSTER_BITS
 LARGEST_QCOW2 = _CLUSTER // 8 * _CLUSTER
 _COPIED = 1 << 63
+# Backing files of so many bytes are kept.
+_SMALL = 1 << 20
 _ZERO = 1
 
 
@@ -49,12 +52,20 @@ class BackingFiles(NamedTuple):
 
 
 def make_backing(backing: Backing) -> BackingFiles:
-    """The files of a backing chain.
+    """The files of a backing chain; they are the same each time, and not to be changed.
 
     Raises:
         UsageError: a qcow2 file of more data than one table of each kind can tell.
     """
+    return (_kept if backing.size <= _SMALL else _made)(backing)
+
+
+def _made(backing: Backing) -> BackingFiles:
     return _MAKERS[backing.kind](backing.size)
+
+
+# Programs have the same few again and again.
+_kept = lru_cache(maxsize=32)(_made)
 
 
 def _guest_data(seed: int, size: int) -> bytes:

@@ -27,10 +27,11 @@ class Patience:
     """Raises `Endless` in the body when the time is up.
 
     Python has alarms in its main thread alone; elsewhere there is no limit. One within another has the time
-    anew, and costs next to nothing, as the handler is there already.
+    anew, that of the outer one stands still meanwhile, and it costs no call of the system: the alarm that is
+    set already is set anew if it rings too early.
     """
 
-    __slots__ = ("_before", "_handler", "_on", "_until")
+    __slots__ = ("_before", "_began", "_handler", "_on", "_until")
     # How many there are, one within the other, and when the time of the innermost is up.
     _depth: ClassVar[int] = 0
     _end: ClassVar[float] = math.inf
@@ -38,22 +39,26 @@ class Patience:
     def __enter__(self) -> None:
         self._on = current_thread() is main_thread()
         if self._on:
-            if not Patience._depth:
-                self._handler = signal.signal(signal.SIGALRM, self._ring)
+            self._began = time.monotonic()
+            self._until, Patience._end = Patience._end, self._began + _LIMIT
             Patience._depth += 1
-            self._until, Patience._end = Patience._end, time.monotonic() + _LIMIT
-            self._before = signal.setitimer(signal.ITIMER_REAL, _LIMIT, _AGAIN)
+            if Patience._depth == 1:
+                self._handler = signal.signal(signal.SIGALRM, self._ring)
+                self._before = signal.setitimer(signal.ITIMER_REAL, _LIMIT, _AGAIN)
 
     def __exit__(self, *_: object) -> None:
         if self._on:
-            Patience._end = self._until
-            signal.setitimer(signal.ITIMER_REAL, *self._before)
+            Patience._end = self._until + time.monotonic() - self._began
             Patience._depth -= 1
             if not Patience._depth:
+                signal.setitimer(signal.ITIMER_REAL, *self._before)
                 signal.signal(signal.SIGALRM, self._handler)
 
     @staticmethod
     def _ring(_number: int, _frame: FrameType | None) -> None:
         # Another's timer, such as libFuzzer's, may ring just before this one is set, and just after.
-        if time.monotonic() >= Patience._end:
+        left = Patience._end - time.monotonic()
+        if left <= 0:
             raise Endless(f"not done within {_LIMIT:g} seconds")
+        if left < math.inf:
+            signal.setitimer(signal.ITIMER_REAL, left, _AGAIN)
