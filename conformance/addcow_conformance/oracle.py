@@ -97,7 +97,7 @@ class Oracle:
 
     def kill(self) -> None:
         """The process ended without a flush; the system goes on, and with it what was written so far."""
-        self._several = {at: Values(after, after) for at, (_, after) in self._settled().items()}
+        self._several = {at: Values(may, may) for at, (_, may) in self._settled().items() if len(may) > 1}
         self._unsure = True
         self.must_be_set = set(self.durable_units)
 
@@ -187,8 +187,9 @@ class Oracle:
             for at, low, high in pieces(offset, len(data), SECTOR):
                 before = old[at * SECTOR - start : (at + 1) * SECTOR - start]
                 piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
-                if done and high - low == SECTOR and at not in self._several:  # the most, and told at once
-                    self._several[at] = Values(frozenset((piece,)), frozenset((piece, before)))
+                if done and high - low == SECTOR:  # the most, and told at once
+                    after = self._several[at].after if at in self._several else (before,)
+                    self._several[at] = Values(frozenset((piece,)), frozenset((piece, *after)))
                     continue
                 now, after = self._several.get(at) or (only := frozenset((before,)), only)
                 written = over_each(now, low, piece)

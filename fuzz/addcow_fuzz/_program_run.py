@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from addcow_conformance.powerloss import Effort, Trial
 from addcow_conformance.programs import (
+    Disk,
     Fault,
     Flush,
+    Known,
     Operation,
     Patience,
     Program,
@@ -23,10 +26,12 @@ from addcow_fuzz.invariants import Finding, strict
 from addcow_spec.errors import AddCowError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from addcow_conformance.targets import Target
     from addcow_fuzz._programs import Case
 
-__all__ = ["Wrong", "finding", "kind_of", "run"]
+__all__ = ["Wrong", "finding", "kind_of", "known", "run"]
 
 _LARGE = 1 << 20
 
@@ -41,6 +46,12 @@ class Wrong(NamedTuple):
 
     violation: Violation
     program: Program
+
+
+@lru_cache(maxsize=64)
+def known(disk: Disk, target: Hashable) -> Known:  # noqa: ARG001 - it is by both
+    """What programs on a disk of a target share; to be cleared where the target becomes another."""
+    return Known()
 
 
 def run(case: Case, target: Target, data: bytes = b"") -> Wrong | None:
@@ -78,7 +89,8 @@ def _can_lose_power(program: Program) -> bool:
 def _run_to_the_end(program: Program, target: Target, *, each: bool, data: bytes = b"") -> Wrong | None:
     done: list[Operation] = []
     try:
-        with Session(program.disk, target, comparing=each) as session:
+        shared = known(program.disk, cast("Hashable", target))
+        with Session(program.disk, target, comparing=each, known=shared) as session:
             step = counting(session, data)
             for operation in (*program.operations, Flush()):
                 done.append(operation)

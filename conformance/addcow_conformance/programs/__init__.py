@@ -4,6 +4,7 @@ from addcow_conformance.programs._abilities import Unsupported, backing_kinds
 from addcow_conformance.programs._backing import make_backing
 from addcow_conformance.programs._files import IMAGE, RAW, check_memory
 from addcow_conformance.programs._json import LARGEST_FILE, dump_program, load_program, program_schema
+from addcow_conformance.programs._known import Known
 from addcow_conformance.programs._patience import Endless, Patience
 from addcow_conformance.programs._program import (
     Backing,
@@ -41,6 +42,7 @@ __all__ = [
     "Fault",
     "Flush",
     "Kill",
+    "Known",
     "Operation",
     "Patience",
     "PowerLoss",

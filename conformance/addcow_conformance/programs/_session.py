@@ -18,6 +18,7 @@ from addcow_conformance.programs._backing import BackingFiles, make_backing
 from addcow_conformance.programs._compare import compare, windows_of
 from addcow_conformance.programs._disks import Disks
 from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
+from addcow_conformance.programs._known import Known
 from addcow_conformance.programs._patience import Endless, Patience
 from addcow_conformance.programs._program import (
     BackingKind,
@@ -53,6 +54,8 @@ __all__ = ["Result", "Session"]
 
 # Beyond this an image file is a hole, whatever its fill.
 _FILLED = 64 << 20
+# A new image of so many bytes is kept for others.
+_KEPT = 64 << 10
 
 
 class Result(NamedTuple):
@@ -95,6 +98,7 @@ class Session:
         directory: an empty directory for the files; None to keep them in memory, where no other process is.
         log: takes what is written to the files, from the image's creation on; None for no log.
         comparing: see the attribute; for the creation, too.
+        known: what other sessions know of this disk of this implementation, and takes what this one learns.
 
     Attributes:
         oracle: what the disk must be; where there is a log, with what a resize that failed may have left.
@@ -106,7 +110,7 @@ class Session:
         comparing: whether the image is compared after each operation. Without, it is compared only after a
             kill, as what is read then is certain from then on. The owner may change it between operations.
         checked: whether the files are as they were when they were compared last.
-        sound: files in which the checker found nothing, but for what it warns of in any; see `_compare.py`.
+        known: see above.
         waited: whether in the last race the second request had to wait for the first.
         tail: whether a resize that failed may have left bits after the bitmap; the owner of a step sets it.
         abilities: what the target can do; see `targets.abilities_of`.
@@ -127,6 +131,7 @@ class Session:
         directory: str | bytes | None = None,
         log: list[Event] | None = None,
         comparing: bool = True,
+        known: Known | None = None,
     ) -> None:
         self.disk = disk
         self.target = target
@@ -144,7 +149,7 @@ class Session:
         self.waited = False
         self.checked = False
         self.tail = False
-        self.sound: set[tuple[bytes, int, frozenset[str]]] = set()
+        self.known = known or Known()
         self.touched: set[int] = set()
         self.watch = Watch()
         self.plan = Faults()
@@ -205,6 +210,19 @@ class Session:
         raw.close()
 
     def _create(self) -> None:
+        shared = self.files.private and self._log is None  # whose log it is wants the creation in it
+        if shared and self.known.created is not None:
+            self.files.create(IMAGE, self.known.created).close()
+        elif not self._write_image():
+            return
+        elif shared and self.files.length(IMAGE) <= _KEPT:
+            self.known.created = self.files.get(IMAGE)
+        self._open_created()
+        if self.comparing:
+            compare(self, "ACW-DYN-001")
+
+    def _write_image(self) -> bool:
+        """Let the target create the image; whether there is one, as a disk of this size may not be."""
         backing = self.disk.backing
         stated = backing and backing.kind is BackingKind.RAW and self.disk.revision is Revision.V10
         file = self._wrapped(self.files.create(IMAGE))
@@ -230,12 +248,10 @@ class Session:
                 raise Violation("ACW-DYN-010", f"creating writes to another file: {change}")
         if refusal is not None:
             self._judge_refusal(refusal, length)
-            return
+            return False
         if self.odd(self.disk.size):
             raise Violation("ACW-DYN-010", "an odd size is taken")
-        self._open_created()
-        if self.comparing:
-            compare(self, "ACW-DYN-001")
+        return True
 
     def _judge_refusal(self, refusal: UsageError, length: int) -> None:
         """Judge that no image was created, and so many bytes are there."""
