@@ -56,9 +56,9 @@ def blocks(language, text=README):
     return [block for name, block in found if name == language]
 
 
-def commands():
+def commands(text=README):
     """Every command of the shell blocks, without its comment."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines = [line for block in blocks("sh", text) for line in block.splitlines()]
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
