@@ -76,7 +76,7 @@ def test_document_is_about_these():
 def test_case_of_its_rule_tells(name):
     case = CASES[cells_of(LINES[name])[3]]
     assert case.rule == MINIATURES[name].rule
-    with impatient():
+    with impatient(2.0):
         # An error would be the suite's own, and says nothing of a miniature.
         assert attempt(MINIATURES[name], case).outcome in {Outcome.FAIL, Outcome.TIMEOUT}
 

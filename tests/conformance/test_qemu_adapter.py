@@ -193,15 +193,19 @@ def test_the_text_of_info():
 )
 def test_no_answer_is_no_refusal_and_nothing_is_left(fault, error, tmp_path):
     disk = Disk(Revision.V6, 1024)
-    with load_target(old("v6", fault)) as target:
-        target._timeout = 5.0 if error is TimedOut else 60.0
-        with Session(disk, target, directory=tmp_path, comparing=False) as session:
-            process = session.image._io._child._process
-            with pytest.raises(AdapterError) as caught:
-                session.run([Write(0, 512), Read(0, 512)])
-            assert type(caught.value) is error
-            with pytest.raises(ProcessLookupError):
-                os.killpg(process.pid, 0)
+    with (
+        load_target(old("v6", fault), timeout=60.0) as target,
+        Session(disk, target, directory=tmp_path, comparing=False) as session,
+    ):
+        assert session.image._io._timeout == 60.0
+        if error is TimedOut:  # nothing has to come in time any more
+            session.image._io._timeout = 0.5
+        process = session.image._io._child._process
+        with pytest.raises(AdapterError) as caught:
+            session.run([Write(0, 512), Read(0, 512)])
+        assert type(caught.value) is error
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
 
 
 @pytest.mark.parametrize(

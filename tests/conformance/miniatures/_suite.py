@@ -55,9 +55,9 @@ def deviations(implementation):
 
 
 @contextmanager
-def impatient():
+def impatient(seconds=PATIENCE):
     """Wait for what does not end for seconds, and not for a minute."""
-    before, _patience._LIMIT = _patience._LIMIT, PATIENCE
+    before, _patience._LIMIT = _patience._LIMIT, seconds
     try:
         yield
     finally:
