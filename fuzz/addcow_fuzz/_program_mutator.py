@@ -38,9 +38,9 @@ _BELOWS = ((2, 0), (2, -1), (8, 300), (0, 700), (1, 0), (2, 3000), (0, 0))
 _REACHES = (*[0] * (len(REACHES) - 1), *range(1, len(REACHES)))
 _FAULTS = ((5, 0), (28, 512), (5, 5000), (28, 70000))
 
-# Kinds of operations as often as they are worth it: a race costs as much as twenty others.
+# Kinds of operations as often as they are worth it: a race costs as much as ten others.
 _OFTEN: dict[type[Operation], int] = {
-    Write: 12, Zeroes: 5, Read: 5, Flush: 4, Stream: 3, Reopen: 3, Kill: 2, Resize: 4, Fault: 5, Race: 1
+    Write: 24, Zeroes: 10, Read: 10, Flush: 8, Stream: 6, Reopen: 6, Kill: 4, Resize: 8, Fault: 10, Race: 1
 }  # fmt: skip
 _KINDS, _WEIGHTS = [KINDS.index(kind) for kind in _OFTEN], list(_OFTEN.values())
 _STREAM, _FAULT, _RACE = map(KINDS.index, (Stream, Fault, Race))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from addcow_conformance.checker import Verdict
@@ -19,7 +19,6 @@ from addcow_conformance.programs._compare import compare, windows_of
 from addcow_conformance.programs._disks import Disks
 from addcow_conformance.programs._files import IMAGE, RAW, DirectoryFiles, Files, InMemoryFiles
 from addcow_conformance.programs._known import Known
-from addcow_conformance.programs._patience import Endless, Patience
 from addcow_conformance.programs._program import (
     BackingKind,
     Disk,
@@ -33,7 +32,7 @@ from addcow_conformance.programs._program import (
     Via,
 )
 from addcow_conformance.programs._steps import RULES, STEPS
-from addcow_conformance.programs._violation import Violation, refused
+from addcow_conformance.programs._violation import Violation, any_error_is, refused
 from addcow_conformance.programs._watch import Call, Faults, Watch, WatchedStorage
 from addcow_conformance.targets import abilities_of, is_external
 from addcow_ref.testing import Fault as ArmedFault
@@ -44,7 +43,7 @@ from addcow_spec.geometry import SECTOR_SIZE
 from addcow_spec.model import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from addcow_conformance.targets import ExternalImage, Image, Target
     from addcow_ref.storage import Storage
@@ -71,17 +70,6 @@ class Result(NamedTuple):
     outcome: str
     changes: tuple[Call, ...] = ()
     struck: bool = False
-
-
-@contextmanager
-def _any_error_is(rule: str) -> Iterator[None]:
-    try:
-        with Patience():
-            yield
-    except (Violation, AdapterError):
-        raise
-    except (Exception, Endless) as error:
-        raise Violation(rule, f"{type(error).__name__}: {error}") from error
 
 
 def _durable(operation: Operation) -> bool:
@@ -161,7 +149,7 @@ class Session:
         # Whether a call failed, and whether a sync did, since the image was opened.
         self._wounded = self._lost = False
         self._put_files()
-        with _any_error_is("ACW-DYN-010"):
+        with any_error_is("ACW-DYN-010"):
             self._create()
 
     def __enter__(self) -> Self:
@@ -338,7 +326,7 @@ class Session:
         self.touched |= windows_of(operation)
         self.watch.changes.clear()
         rule = RULES[type(operation)]
-        with _any_error_is(rule):
+        with any_error_is(rule):
             result = self._do(operation)
             if self.comparing or isinstance(operation, Kill):
                 compare(self, rule, operation, result)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from addcow_conformance.programs._patience import Endless, Patience
+from addcow_spec.errors import AdapterError
 from addcow_spec.rules import Stage, catalogue
 
-__all__ = ["Violation", "refused"]
+__all__ = ["Violation", "any_error_is", "refused"]
 
 # An offset, the bytes that should be there, and those that are.
 Bytes: TypeAlias = tuple[int, bytes, bytes]
@@ -47,3 +49,28 @@ def refused(rule: str, what: str, error: BaseException) -> Violation:
     stated = catalogue().get(getattr(error, "rule", ""))
     named = rule if stated is None or stated.stage is Stage.ENVIRONMENT else stated.id
     return Violation(named, f"{what}: {type(error).__name__}: {error}", otherwise=rule)
+
+
+# What an implementation must not raise; and what says already what is wrong.
+_WRONG, _KEPT = (Exception, Endless), (Violation, AdapterError)
+
+
+class any_error_is:  # noqa: N801 - stands in a with statement, as those of contextlib do
+    """Of whatever the body raises, and of its not ending, a violation of the rule.
+
+    A class, as there are many steps, and a generator takes three times as long.
+    """
+
+    __slots__ = ("_patience", "_rule")
+
+    def __init__(self, rule: str) -> None:
+        self._rule = rule
+        self._patience = Patience()
+
+    def __enter__(self) -> None:
+        self._patience.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._patience.__exit__()
+        if isinstance(error, _WRONG) and not isinstance(error, _KEPT):
+            raise Violation(self._rule, f"{type(error).__name__}: {error}") from error
