@@ -65,11 +65,11 @@ def run_github(name: str, environment: Mapping[str, str], directory: Path, **inp
     return run_script(step["shell"], step["run"], {**environment, **variables}, directory)
 
 
-def run_gitlab(environment: Mapping[str, str], directory: Path, **variables: str) -> Ran:
-    """Run the script of a job that extends the template: one shell does all of it."""
+def run_gitlab(environment: Mapping[str, str], directory: Path, *more: str, **variables: str) -> Ran:
+    """Run the script of a job that extends the template, and more commands: one shell does all of it."""
     job = GITLAB[".addcow-conformance"]
     return run_script(
-        "sh", "\n".join(job["script"]), {**environment, **job["variables"], **variables}, directory
+        "sh", "\n".join([*job["script"], *more]), {**environment, **job["variables"], **variables}, directory
     )
 
 
