@@ -19,11 +19,11 @@ LACKS = re.compile(
 )
 
 
-# One revision whole, but for the short workloads on many pages, as there are longer ones. Of the others what
-# needs no minute, and what names lead to is the same in all; their vectors are tried by
+# One revision whole; `test_powerloss_traced.py` cuts the power of its workloads. Of the others what needs no
+# minute, and what names lead to is the same in all; their vectors are tried by
 # `test_second_implementation_vectors.py`.
 EFFORT = {
-    Revision.V10: ("--examples", "8", "--seconds", "5", "--ops", "1", "--skip", "*/power-v10-pages"),
+    Revision.V10: ("--examples", "8", "--seconds", "5", "--ops", "0"),
     **dict.fromkeys(
         (Revision.V4, Revision.V6),
         ("-k", "not (v4- or v6- or models or power or memory or NAM or ENV or CHN)"),
