@@ -23,7 +23,7 @@ LACKS = re.compile(
 # minute, and what names lead to is the same in all; their vectors are tried by
 # `test_second_implementation_vectors.py`.
 EFFORT = {
-    Revision.V10: ("--examples", "8", "--seconds", "5", "--ops", "0"),
+    Revision.V10: ("--examples", "4", "--seconds", "5", "--ops", "0"),
     **dict.fromkeys(
         (Revision.V4, Revision.V6),
         ("-k", "not (v4- or v6- or models or power or memory or NAM or ENV or CHN)"),
