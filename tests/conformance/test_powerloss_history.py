@@ -288,11 +288,11 @@ def test_samples_hang_on_the_seed_alone():
 
 
 def test_many_samples_come_near_every_state():
-    """Chance covers the corners and the middle: nearly all of a small space is found."""
+    """Chance covers the corners and the middle: most of a small space is found."""
     history = busy()
     every = {content for content, _ in states(history)}
-    drawn = {content for content, _ in states(history, bound=1, samples=20 * len(every))}
-    assert len(drawn) > 0.8 * len(every)
+    drawn = {content for content, _ in states(history, bound=1, samples=5 * len(every))}
+    assert len(drawn) > 0.55 * len(every)
 
 
 def test_choice_that_was_told_gives_the_state_again():
