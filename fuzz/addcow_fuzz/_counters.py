@@ -17,8 +17,8 @@ from typing import Any
 
 __all__ = ["Counters"]
 
-# Branches that there is room for; construct and all that is ours have a tenth of them.
-_ROOM = 1 << 16
+# Branches that there is room for; construct and all that is ours have seven thousand.
+_ROOM = 1 << 20
 # libFuzzer is told of so many more at once, as parts of the engine are loaded when they are asked for.
 _BLOCK = 512
 # A byte that is full goes on within the last of the classes that libFuzzer makes of counts.
@@ -58,12 +58,11 @@ class Counters:
 
     def _instructions(self, code: Any, branch: Any) -> list[tuple[str, int | None]]:  # noqa: ANN401 - see above
         """What is put before a branch of a code object of atheris's."""
-        constant = code._get_const  # noqa: SLF001 - see above
-        place = [("LOAD_CONST", constant(self._counts)), ("LOAD_CONST", constant(self._reserve()))]
-        count = [("LOAD_CONST", constant(1))]
+        place = [_load(code, self._counts), _load(code, self._reserve())]
+        count = [_load(code, 1)]
         if _comes_again(code, branch):
             find = ("BINARY_SUBSCR", None)
-            count = [("LOAD_CONST", constant(_NEXT)), *place, find, find]
+            count = [_load(code, _NEXT), *place, find, find]
         return [*count, *place, ("STORE_SUBSCR", None)]
 
     def _reserve(self) -> int:
@@ -98,6 +97,15 @@ class Counters:
         ):
             libfuzzer[f"__sanitizer_cov_{name}_init"](ctypes.c_void_p(begin), ctypes.c_void_p(begin + size))
         self._told = end
+
+
+def _load(code: Any, constant: object) -> tuple[str, int | None]:  # noqa: ANN401 - atheris has no types
+    """The instruction that loads a constant, which is told by what it is: the counts are long to compare."""
+    for at, there in enumerate(code.consts):
+        if there is constant:
+            return "LOAD_CONST", at
+    code.consts.append(constant)
+    return "LOAD_CONST", len(code.consts) - 1
 
 
 def _comes_again(code: Any, branch: Any) -> bool:  # noqa: ANN401 - atheris has no types
