@@ -17,7 +17,7 @@ from typing import Any
 
 __all__ = ["Counters"]
 
-# Branches that there is room for; construct and all that is ours have seven thousand.
+# Branches that there is room for; construct and all that is ours have five thousand.
 _ROOM = 1 << 20
 # libFuzzer is told of so many more at once, as parts of the engine are loaded when they are asked for.
 _BLOCK = 512
