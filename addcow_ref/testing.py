@@ -38,25 +38,15 @@ __all__ = [
 
 
 class Wrapper:
-    """A storage that passes everything on."""
+    """A storage that passes everything on.
+
+    Args:
+        storage: what to wrap.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-
-    @property
-    def path(self) -> bytes:
-        """As the wrapped storage has it."""
-        return self.storage.path
-
-    @property
-    def identity(self) -> Identity:
-        """As the wrapped storage has it."""
-        return self.storage.identity
-
-    @property
-    def writable(self) -> bool:
-        """As the wrapped storage has it."""
-        return self.storage.writable
+        self.path, self.identity, self.writable = storage.path, storage.identity, storage.writable
 
     def length(self) -> int:
         """See `Storage.length`."""

@@ -336,8 +336,11 @@ def working(pid):
 
 
 def ignores_interrupts(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        masks = dict(line.split(":", 1) for line in file)
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            masks = dict(line.split(":", 1) for line in file)
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since
+        return 0
     return int(masks["SigIgn"], 16) >> (signal.SIGINT - 1) & 1
 
 
