@@ -54,6 +54,9 @@ class Counters:
             return [make(name, argument, branch) for name, argument in self._instructions(code, branch)]
 
         instrumentor._generate_trace_branch_invocation = marked  # noqa: SLF001 - there is no other way in
+        # libFuzzer's ``-fork`` compares branches of several processes by their numbers. atheris gathers them
+        # in a set, whose order is another one in each.
+        instrument_bytecode.set = _InOrder
         return True
 
     def _instructions(self, code: Any, branch: Any) -> list[tuple[str, int | None]]:  # noqa: ANN401 - see above
@@ -97,6 +100,13 @@ class Counters:
         ):
             libfuzzer[f"__sanitizer_cov_{name}_init"](ctypes.c_void_p(begin), ctypes.c_void_p(begin + size))
         self._told = end
+
+
+class _InOrder(dict[Any, None]):
+    """A set that is gone through in the order in which it was filled."""
+
+    def add(self, member: object) -> None:
+        self[member] = None
 
 
 def _load(code: Any, constant: object) -> tuple[str, int | None]:  # noqa: ANN401 - atheris has no types

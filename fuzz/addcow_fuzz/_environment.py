@@ -1,11 +1,27 @@
-"""What a campaign tells a target that it starts: four variables of the environment."""
+"""What a target is told by the environment: by a campaign, and by whoever has an implementation."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 
-__all__ = ["KNOWN", "PARENT", "PLAIN", "REACHED", "end_with_parent", "known_tokens"]
+from addcow_spec.errors import AdapterError, UsageError
+
+__all__ = [
+    "IMPLEMENTATION",
+    "KNOWN",
+    "PARENT",
+    "PLAIN",
+    "REACHED",
+    "end_with_parent",
+    "implementation_module",
+    "known_tokens",
+    "prepare",
+]
+
+# What the target `differential` tries, as `addcow-conformance run` names it; the reference engine if empty.
+IMPLEMENTATION = "ADDCOW_FUZZ_TARGET"
 
 # A file of tokens, one a line: inputs that come to one of these are passed over.
 KNOWN = "ADDCOW_FUZZ_KNOWN"
@@ -31,6 +47,28 @@ def known_tokens() -> frozenset[str]:
         return frozenset()
     with open(path, encoding="utf-8") as file:
         return frozenset(file.read().split())
+
+
+def implementation_module() -> tuple[str, ...]:
+    """The module of an implementation in Python, so that its branches count; none for another one."""
+    scheme, _, place = os.environ.get(IMPLEMENTATION, "").partition(":")
+    module = place.partition(":")[0]
+    return (module,) if scheme == "python" and module and not module.startswith(".") else ()
+
+
+def prepare(target: object) -> None:
+    """Let a target find what it needs before it has an input; one that cannot has no finding, but no run.
+
+    Args:
+        target: its module; it may have a function ``prepare``.
+
+    Raises:
+        SystemExit: with what is wrong, and status 1.
+    """
+    try:
+        getattr(target, "prepare", lambda: None)()
+    except (UsageError, AdapterError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 def end_with_parent() -> None:

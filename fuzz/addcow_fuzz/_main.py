@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from addcow_fuzz._counters import Counters
-from addcow_fuzz._environment import PLAIN, end_with_parent, known_tokens
+from addcow_fuzz._environment import PLAIN, end_with_parent, implementation_module, known_tokens, prepare
 from addcow_fuzz.invariants import token_of
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ _PLAIN_MODULES = (
     *("addcow_conformance.checker._collector", "addcow_conformance.checker._model"),
 )
 
-# libFuzzer's flags where the command line has no others: what is run sooner is chosen more often.
-_DEFAULTS = ("-entropic_scale_per_exec_time=1",)
-
 # What this module has from them must stay the same: an error that is declared is known by its class.
 _KEPT = {"__main__", "addcow_fuzz", "addcow_spec", "addcow_spec.errors", "addcow_fuzz.invariants", __name__}
 
@@ -57,7 +54,8 @@ def fuzz_module(name: str) -> None:
     end_with_parent()
     import atheris  # noqa: PLC0415 - an extra, for fuzzing alone
 
-    ours = {*_INSTRUMENTED, "addcow_fuzz"}
+    included = (*_INSTRUMENTED, name, *implementation_module())
+    ours = {"addcow_fuzz", *(module.split(".")[0] for module in included)}
     loaded = [module for module in sys.modules if module.split(".")[0] in ours]
     for module in loaded:  # they were loaded before they could be instrumented, or have parts of such a one
         if module not in _KEPT:
@@ -68,8 +66,9 @@ def fuzz_module(name: str) -> None:
     plain = {*_plain()} - {name}
     counters = Counters()
     counters.install()
-    with atheris.instrument_imports(include=[*_INSTRUMENTED, name], exclude=[*plain]):
+    with atheris.instrument_imports(include=[*included], exclude=[*plain]):
         target: Any = import_module(name)
+        prepare(target)
         # Asked for when it is called: starting puts another function in its place.
         import_module("addcow_fuzz._bytes").use(lambda *given: atheris.Mutate(*given))  # noqa: PLW0108
         gc.collect()
@@ -80,7 +79,7 @@ def fuzz_module(name: str) -> None:
             if hasattr(target, option) and not os.environ.get(PLAIN)
         }
         check_one = _reporting(target.check_one, known_tokens(), counters.connect)
-        atheris.Setup([sys.argv[0], *_DEFAULTS, *sys.argv[1:]], check_one, **options)
+        atheris.Setup(sys.argv, check_one, **options)
         atheris.Fuzz()
 
 

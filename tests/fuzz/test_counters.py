@@ -124,3 +124,30 @@ def test_an_atheris_that_is_not_known_counts_itself(tmp_path):
 def test_an_atheris_without_what_is_asked_for_is_left_alone(monkeypatch, name):
     monkeypatch.setattr(instrument_bytecode, name, None)
     assert not Counters().install()
+
+
+NUMBERS = """
+import marshal, sys
+from atheris import patch_code
+from addcow_fuzz._counters import Counters
+Counters().install()
+text = "def f(a):\\n" + "".join(f"    if a == {n}: a += 1\\n" for n in range(300))
+code = patch_code(compile(text, "text", "exec"), trace_dataflow=True).co_consts[0]
+sys.stdout.buffer.write(code.co_code + repr([c for c in code.co_consts if type(c) is int]).encode())
+"""
+
+
+def test_a_branch_has_the_same_number_in_each_process():
+    def numbers():
+        run = [sys.executable, "-c", NUMBERS]
+        return subprocess.run(run, capture_output=True, timeout=PATIENCE, check=True).stdout
+
+    assert len(first := numbers()) > 3000
+    assert numbers() == first
+
+
+def test_a_package_that_was_loaded_before_is_instrumented(tmp_path):
+    """As by ``python -m``, which has loaded what the target needs when it starts."""
+    before = "import guarded.rules"
+    status, told = guarded(tmp_path, "at once", before)
+    assert (status, b"DEDUP_TOKEN: oracle:-:judge:-" in told) == (77, True), told[-2000:]

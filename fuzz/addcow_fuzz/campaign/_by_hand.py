@@ -85,7 +85,6 @@ def _measured(subject: Subject, way: Way, runs: int, seed: int, directory: str) 
         f"-runs={runs}",
         f"-seed={seed}",
         f"-timeout={_PATIENCE}",
-        "-entropic_scale_per_exec_time=0",  # what is reached must not depend on how fast the machine is
         f"-artifact_prefix={directory}/",
         *([f"-dict={words}"] if way.dictionary else []),
         corpus,

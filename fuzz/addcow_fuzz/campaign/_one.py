@@ -14,7 +14,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from addcow_fuzz._environment import end_with_parent
+from addcow_fuzz._environment import end_with_parent, prepare
 from addcow_fuzz.campaign._minimize import minimized
 from addcow_fuzz.invariants import Finding, token_of
 from addcow_spec.text import printable
@@ -34,10 +34,12 @@ def main(module: str, verb: str, source: str, answer: str, token: str = "") -> N
 
     Raises:
         OSError: a file cannot be read or written.
+        SystemExit: the target cannot be run.
     """
     end_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     target: Any = import_module(module)
+    prepare(target)
     with open(source, "rb") as file:
         data = file.read()
     if verb == "judge":

@@ -10,12 +10,14 @@ import fcntl
 import json
 import os
 import platform
+import shlex
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from addcow_fuzz._environment import IMPLEMENTATION
 from addcow_fuzz.campaign._model import digest
 from addcow_spec import __version__
 from addcow_spec.errors import AddCowError
@@ -182,6 +184,9 @@ class Store:
 
 
 def _finding_files(found: Found) -> dict[str, bytes]:
+    # A finding of another implementation is one of it alone.
+    tried = {IMPLEMENTATION: os.environ[IMPLEMENTATION]} if os.environ.get(IMPLEMENTATION) else {}
+    setting = "".join(f"{name}={shlex.quote(value)} " for name, value in tried.items())
     told = {
         "token": found.token,
         "target": found.target,
@@ -193,14 +198,15 @@ def _finding_files(found: Found) -> dict[str, bytes]:
             "add-cow-toolkit": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
+            **tried,
         },
-        "replay": f"addcow-fuzz replay --target {found.target} input",
+        "replay": f"{setting}addcow-fuzz replay --target {found.target} input",
     }
     files = {
         "input": found.smallest,
         "original": found.original,
         "log": "".join(f"{line}\n" for line in found.log).encode(),
-        "replay.sh": f'#!/bin/sh\ncd "$(dirname "$0")" && exec {told["replay"]}\n'.encode(),
+        "replay.sh": f'#!/bin/sh\ncd "$(dirname "$0")" && {told["replay"]}\n'.encode(),
         _FINDING: (json.dumps(told, indent=1) + "\n").encode(),
     }
     if found.operations is not None:

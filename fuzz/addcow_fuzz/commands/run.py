@@ -24,8 +24,7 @@ Examples:
 \b
 Words up to the first that is no target are targets; they run one after the
 other. All other words go to libFuzzer as they are, its flags and directories.
--max_len is that of the target if it is not given, and
--entropic_scale_per_exec_time is 1: what runs sooner is chosen more often.
+-max_len is that of the target if it is not given.
 
 \b
 Exit status:

@@ -17,6 +17,7 @@ from typing import cast
 import addcow_ref
 from addcow_conformance.programs import Flush, Operation, Program, Unsupported, Violation, dump_program
 from addcow_conformance.targets import REFERENCE, ExternalTarget, Target, is_external, load_target
+from addcow_fuzz._environment import IMPLEMENTATION
 from addcow_fuzz._main import fuzz
 from addcow_fuzz._program_mutator import custom_crossover, custom_mutator
 from addcow_fuzz._program_pair import Pair
@@ -25,7 +26,15 @@ from addcow_fuzz._programs import decode
 from addcow_fuzz.invariants import Finding, strict
 from addcow_spec.errors import AdapterError, AddCowError
 
-__all__ = ["check_one", "compare", "custom_crossover", "custom_mutator", "explain", "program_of"]
+__all__ = [
+    "check_one",
+    "compare",
+    "custom_crossover",
+    "custom_mutator",
+    "explain",
+    "prepare",
+    "program_of",
+]
 
 
 def check_one(data: bytes) -> None:
@@ -36,8 +45,17 @@ def check_one(data: bytes) -> None:
         UsageError: ``ADDCOW_FUZZ_TARGET`` names no implementation.
         AdapterError: it cannot be started.
     """
-    implementation = _implementation(os.environ.get("ADDCOW_FUZZ_TARGET") or REFERENCE)
-    compare(program_of(data), implementation, data)
+    compare(program_of(data), prepare(), data)
+
+
+def prepare() -> Target:
+    """The implementation, started once in a process.
+
+    Raises:
+        UsageError: ``ADDCOW_FUZZ_TARGET`` names no implementation.
+        AdapterError: it cannot be started.
+    """
+    return _implementation(os.environ.get(IMPLEMENTATION) or REFERENCE)
 
 
 def program_of(data: bytes) -> Program:
@@ -95,7 +113,6 @@ def _directory(target: Target) -> AbstractContextManager[str | None]:
 
 @lru_cache(maxsize=1)
 def _implementation(name: str) -> Target:
-    """The implementation, started once in a process."""
     target = load_target(name)
     if is_external(target):
         atexit.register(cast("ExternalTarget", target).close)
