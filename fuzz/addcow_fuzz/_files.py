@@ -40,11 +40,6 @@ class _Content:
         self.records: list[tuple[int, bytes]] = []
         self._head: bytes | None = None
 
-    def add(self, offset: int, data: bytes) -> None:
-        self.length = max(self.length, offset + len(data))
-        if data:
-            self.records.append((offset, data))
-
     def get(self, offset: int, length: int) -> bytes:
         """Bytes with zeros where there are none, beyond the end too."""
         end = offset + length
@@ -85,15 +80,18 @@ class InputFiles:
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self._contents: dict[bytes, _Content] = {}
         self._reads = _MOST_READS
         self._bytes = _MOST_BYTES
+        contents: dict[int, _Content] = {}
         for file, offset, data in records:
-            name = name_of(file)
-            content = self._contents.get(name)
+            content = contents.get(file)
             if content is None:
-                content = self._contents[name] = _Content(file)
-            content.add(offset, data)
+                content = contents[file] = _Content(file)
+            end = offset + len(data)
+            content.length = max(content.length, end)
+            if data:
+                content.records.append((offset, data))
+        self._contents = {name_of(file): content for file, content in contents.items()}
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._contents)

@@ -9,6 +9,7 @@ there are; any bytes are an input, and less of them gives fewer or shorter files
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -56,14 +57,21 @@ def pack(options: int, records: Iterable[Record]) -> bytes:
 
 def unpack(data: bytes) -> Packed:
     """Take an input apart; any bytes are one."""
+    return Packed(data[0] if data else 0, list(_records(data)))
+
+
+@lru_cache(maxsize=256)
+def _records(data: bytes) -> tuple[Record, ...]:
+    """The records of an input; one of the corpus is asked for again and again."""
     records = []
-    at, end = 1, len(data)
-    while at + _RECORD.size <= end:
-        file, offset, length = _RECORD.unpack_from(data, at)
-        at += _RECORD.size
-        records.append(Record(file % MOST_FILES, offset & LARGEST_OFFSET, data[at : at + length]))
+    at, last = 1, len(data) - _RECORD.size
+    unpack_from, size, make = _RECORD.unpack_from, _RECORD.size, Record._make
+    while at <= last:
+        file, offset, length = unpack_from(data, at)
+        at += size
+        records.append(make((file % MOST_FILES, offset & LARGEST_OFFSET, data[at : at + length])))
         at += length
-    return Packed(data[0] if data else 0, records)
+    return tuple(records)
 
 
 def _name(number: int) -> bytes:

@@ -39,8 +39,8 @@ PINNED = {
         "judge_traced rerun"
     ),
     "addcow_conformance.programs": (
-        "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Operation Patience "
-        "PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Unsupported "
+        "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Known Operation "
+        "Patience PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream Unsupported "
         "Via Violation Write Zeroes backing_kinds check_memory dump_program load_program make_backing "
         "program_schema refused tell"
     ),
@@ -114,7 +114,7 @@ PINNED = {
     "addcow_fuzz.targets.fuzz_cache": "check_one",
     "addcow_fuzz.targets.fuzz_chain": "check_one custom_crossover custom_mutator",
     "addcow_fuzz.targets.fuzz_differential": (
-        "check_one compare custom_crossover custom_mutator explain program_of"
+        "check_one compare custom_crossover custom_mutator explain prepare program_of"
     ),
     "addcow_fuzz.targets.fuzz_header": "check_one custom_mutator",
     "addcow_fuzz.targets.fuzz_image": "check_one custom_crossover custom_mutator",

@@ -121,7 +121,7 @@ def _taken(bench: Bench, size: int) -> int:
                 raise Violation("ACW-DYN-005", f"what was written at {offset} is gone")
         if not bench.external:
             return tracemalloc.get_traced_memory()[1]
-        return sum(_held(number) for number in _processes() if os.getpgid(number) in leaders)
+        return sum(_held(number, leaders) for number in _processes())
     finally:
         image.close()
 
@@ -130,8 +130,13 @@ def _processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _held(process: int) -> int:
-    """Bytes of memory that are the process's own."""
-    with open(f"/proc/{process}/status", "rb") as file:
-        lines = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
-    return int(lines[b"RssAnon"].split()[0]) << 10
+def _held(process: int, leaders: frozenset[int]) -> int:
+    """Bytes of memory that are a process's own; 0 for one of another group, and one that has ended since."""
+    try:
+        if os.getpgid(process) not in leaders:
+            return 0
+        with open(f"/proc/{process}/status", "rb") as file:
+            lines = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+    except (ProcessLookupError, FileNotFoundError):
+        return 0
+    return int(lines.get(b"RssAnon", b"0").split()[0]) << 10
