@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 import traceback
+from typing import TYPE_CHECKING
 
 from addcow_spec.errors import AddCowError
 
-__all__ = ["Finding", "strict", "token_of"]
+if TYPE_CHECKING:
+    from addcow_spec.errors import MalformedImage
+
+__all__ = ["Finding", "judge_refusal", "strict", "token_of"]
 
 _PLAIN = re.compile(r"[^a-z0-9_.-]+")
 # Modules whose frames tell where a fault is; those of the fuzzers themselves do not.
@@ -57,6 +61,22 @@ def token_of(error: BaseException) -> str:
     if isinstance(error, Finding):
         return error.token
     return Finding("strict", str(error), site=type(error).__name__).token
+
+
+def judge_refusal(error: MalformedImage, operation: str) -> None:
+    """Hold what the codec says of bytes that do not parse against what it promises.
+
+    Args:
+        error: what it has raised.
+        operation: what it did.
+
+    Raises:
+        Finding: it names no rule, or bytes that cannot be.
+    """
+    if not error.rule.startswith("ACW-"):
+        raise Finding("codec", f"an error without a rule: {error}", operation=operation) from error
+    if error.span is not None and (error.span.offset < 0 or error.span.length < 0):
+        raise Finding("codec", f"a span that is none: {error.span}", rule=error.rule, operation=operation)
 
 
 class strict:  # noqa: N801 - stands in a with statement, as those of contextlib do

@@ -87,7 +87,7 @@ PINNED = {
         "load_target"
     ),
     "addcow_fuzz": "",
-    "addcow_fuzz.invariants": "Finding strict token_of",
+    "addcow_fuzz.invariants": "Finding judge_refusal strict token_of",
     "addcow_fuzz.targets": "TARGETS Target TargetModule load",
     "addcow_fuzz.campaign": (
         "BadFolder BadRegistry Campaign Counters Entry Found Judged Plan Result Row Slice "

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from addcow_fuzz._main import fuzz
-from addcow_fuzz.invariants import Finding, strict
+from addcow_fuzz.invariants import judge_refusal, strict
 from addcow_fuzz.mutators import mutate_header as custom_mutator
 from addcow_spec.codec import parse_header, parse_qcow2
 from addcow_spec.errors import MalformedImage
@@ -38,14 +38,7 @@ def check_one(data: bytes) -> None:
             try:
                 parse(data)
             except MalformedImage as error:
-                _judge(error, operation)
-
-
-def _judge(error: MalformedImage, operation: str) -> None:
-    if not error.rule.startswith("ACW-"):
-        raise Finding("codec", f"an error without a rule: {error}", operation=operation) from error
-    if error.span is not None and (error.span.offset < 0 or error.span.length < 0):
-        raise Finding("codec", f"a span that is none: {error.span}", rule=error.rule, operation=operation)
+                judge_refusal(error, operation)
 
 
 if __name__ == "__main__":
