@@ -7,9 +7,10 @@ import sys
 from types import FunctionType
 
 import pytest
-from atheris import instrument_bytecode, patch_code
 
 from addcow_fuzz._counters import Counters
+
+instrument_bytecode = pytest.importorskip("atheris.instrument_bytecode", reason="needs atheris")
 
 PATIENCE = 120
 RUNS = 2_000_000
@@ -37,7 +38,9 @@ def counted(monkeypatch, function):
     inserted = instrument_bytecode.Instrumentor._generate_trace_branch_invocation
     monkeypatch.setattr(instrument_bytecode.Instrumentor, "_generate_trace_branch_invocation", inserted)
     assert counters.install()
-    return FunctionType(patch_code(function.__code__, trace_dataflow=False), globals()), counters
+    return FunctionType(
+        instrument_bytecode.patch_code(function.__code__, trace_dataflow=False), globals()
+    ), counters
 
 
 def collatz(number):
