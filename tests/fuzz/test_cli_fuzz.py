@@ -85,6 +85,7 @@ def test_help_loads_no_subcommand():
         ["campaign"],
         ["campaign", "x", "--target", "no\x1b[2J"],
         ["campaign", "x", "--minutes", "0"],
+        ["campaign", "x", "--minutes", "0.019"],  # less than a slice, so that nothing would be tried
         ["campaign", "x", "--jobs", "-1"],
         ["campaign", "x", "--seeds", "absent"],
         ["campaign", "x", "--registry", "absent"],
@@ -249,7 +250,7 @@ def test_death_of_the_campaign_loses_nothing(home):
         assert time.monotonic() < until
     left = {path.name for path in (home / "camp").glob("work/*/new/*") if is_whole(path)}
     answer = fuzz(
-        "campaign", home / "camp", "--target", "fake", "--jobs", "1", "--minutes", "0.01", "--registry",
+        "campaign", home / "camp", "--target", "fake", "--jobs", "1", "--minutes", "0.02", "--registry",
         home / "findings.toml",
     )  # fmt: skip
     assert answer.status in {0, 77}
@@ -279,7 +280,7 @@ def fuzzing(home):
 
 
 def test_campaign_tells_what_is_new_by_its_status(home, folder):
-    arguments = ("campaign", folder, "--target", "fake", "--jobs", "1", "--minutes", "0.01")
+    arguments = ("campaign", folder, "--target", "fake", "--jobs", "1", "--minutes", "0.02")
     assert fuzz(*arguments).status == 77
     everything = "".join(
         f'[[finding]]\ntoken = "{token}"\ntarget = "fake"\nstatus = "open"\nreason = "planted"\n'

@@ -58,7 +58,7 @@ Exit status:
 @click.option(
     "--minutes",
     metavar="N",
-    type=click.FloatRange(0.01, 1_000_000),
+    type=click.FloatRange(0.02, 1_000_000),
     default=60.0,
     show_default=True,
     help="How long.",
