@@ -134,7 +134,7 @@ def test_files_that_are_no_objects_are_passed_over(store, pool):
     assert made.strange == {
         f"corpus/fake/{name}" for name in ("README", sha1(b"link"), sha1(b"pipe"), sha1(b"large"))
     }
-    answer = fuzz("campaign", store.path, "--target", "fake", "--pool", pool, "--minutes", 0.01)
+    answer = fuzz("campaign", store.path, "--target", "fake", "--pool", pool, "--minutes", 0.02)
     assert "README" in answer.errors
 
 
