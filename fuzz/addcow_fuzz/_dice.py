@@ -1,8 +1,7 @@
 """Random numbers for mutators: the same from the same seed, and at once.
 
-To seed Python's own generator takes longer than a whole mutation, as it fills 624 words; and its way to draw
-one of several takes three times as long as the multiplication here. No number is as likely as another to the
-last of 32 bits, which no mutation needs.
+To seed Python's own generator takes longer than a whole mutation, as it fills 624 words; and to draw one of
+several takes longer there than a multiplication, after which some are likelier than others by one in 2**32.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ there are; any bytes are an input, and less of them gives fewer or shorter files
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -57,12 +56,6 @@ def pack(options: int, records: Iterable[Record]) -> bytes:
 
 def unpack(data: bytes) -> Packed:
     """Take an input apart; any bytes are one."""
-    return Packed(data[0] if data else 0, list(_records(data)))
-
-
-@lru_cache(maxsize=256)
-def _records(data: bytes) -> tuple[Record, ...]:
-    """The records of an input; one of the corpus is asked for again and again."""
     records = []
     at, last = 1, len(data) - _RECORD.size
     unpack_from, size, make = _RECORD.unpack_from, _RECORD.size, Record._make
@@ -71,7 +64,7 @@ def _records(data: bytes) -> tuple[Record, ...]:
         at += size
         records.append(make((file % MOST_FILES, offset & LARGEST_OFFSET, data[at : at + length])))
         at += length
-    return tuple(records)
+    return Packed(data[0] if data else 0, records)
 
 
 def _name(number: int) -> bytes:
