@@ -32,7 +32,7 @@ _PLAIN_MODULES = (
     *("addcow_spec.errors", "addcow_spec.findings", "addcow_spec.rules", "addcow_spec.text"),
     *("addcow_spec.geometry", "addcow_spec.model"),
     *("addcow_ref.memory", "addcow_ref.testing"),
-    *("addcow_conformance._sparse", "addcow_conformance.oracle"),
+    *(f"addcow_conformance.{name}" for name in ("_sectors", "_sparse", "_units", "oracle")),
     *("addcow_conformance.checker._collector", "addcow_conformance.checker._model"),
 )
 

@@ -14,6 +14,7 @@ from addcow_conformance.programs import Operation, Resize, Stream, Write, Zeroes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from addcow_conformance._units import Units
     from addcow_conformance.programs._disks import Disks
 
 __all__ = ["WHOLE", "WINDOW", "Allowed", "Moment", "before_creation", "during", "settled"]
@@ -44,8 +45,8 @@ class Allowed:
     def __init__(self, oracle: Oracle, windows: frozenset[int]) -> None:
         self.size = oracle.size
         self.unit_size = oracle.unit_size
-        self.durable_units = frozenset(oracle.durable_units)
-        self.may_be_set = frozenset(oracle.may_be_set)
+        self.durable_units = oracle.durable_units
+        self.may_be_set = oracle.may_be_set
         self.windows = self._parts(windows)
         self._disk = [_blocks(oracle.read(start, length)) for start, length in self.windows]
         # Few each, and compared faster than hashed.
@@ -62,7 +63,7 @@ class Allowed:
         starts = sorted(window * WINDOW for window in windows if window * WINDOW < self.size)
         return [(start, min(WINDOW, self.size - start)) for start in starts]
 
-    def fault(self, parts: Sequence[bytes], units: set[int]) -> tuple[str, str] | None:
+    def fault(self, parts: Sequence[bytes], units: Units) -> tuple[str, str] | None:
         """The rule that a disk breaks, and how; None where it may be so.
 
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from addcow_conformance._units import Units
 from addcow_conformance.programs import IMAGE, RAW, Endless, Patience, Violation, check_memory
 from addcow_ref.memory import MemoryFiles
 from addcow_spec.errors import ImageError
@@ -103,10 +104,10 @@ class Judge:
         return None
 
 
-def _units(image: Image, unit: int) -> set[int]:
+def _units(image: Image, unit: int) -> Units:
     """The units whose bits are set."""
-    found = set[int]()
+    found = Units()
     for extent in image.extents():
         if extent.present and extent.depth == 0:
-            found.update(range(extent.start // unit, -(-(extent.start + extent.length) // unit)))
+            found |= Units.between(extent.start // unit, -(-(extent.start + extent.length) // unit))
     return found

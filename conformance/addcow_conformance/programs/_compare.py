@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from addcow_conformance._units import Units
 from addcow_conformance.programs._files import IMAGE, RAW
 from addcow_conformance.programs._program import (
     Flush,
@@ -42,8 +43,6 @@ _SHOWN, _TOLD = 32, 8
 # The rule of bits that are wrong; and of those that are wrong after what is no write.
 _BITS = "ACW-DYN-002"
 _BITS_OF: dict[type[Operation | None], str] = {Resize: "ACW-DYN-011", Stream: "ACW-DYN-012"}
-# The bits that are set in each byte.
-_BITS_IN = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
 
 
 def compare(
@@ -186,7 +185,7 @@ def _compare_units(session: Session, image: Image, operation: Operation | None =
     """Extents: complete, in order, true about zeros, and allocated where the oracle wants it."""
     if "extents" not in session.abilities:
         return
-    oracle, found, at = session.oracle, set[int](), 0
+    oracle, found, at = session.oracle, Units(), 0
     for extent in image.extents():
         if extent.start != at or extent.length < 1:
             raise Violation(
@@ -216,7 +215,7 @@ def _is_zero(session: Session, start: int, end: int) -> bool:
     return all(session.oracle.see(first, bytes(stop - first)) is None for first, stop in pieces)
 
 
-def _judge_units(session: Session, found: set[int], where: str, rule: str) -> None:
+def _judge_units(session: Session, found: Units, where: str, rule: str) -> None:
     wrong = session.oracle.see_units(found)
     if wrong:
         unit = min(wrong)
@@ -246,9 +245,7 @@ def _compare_files(session: Session, operation: Operation | None) -> None:
         session.known.sound.add(looked_at)
 
 
-def bits_set(file: bytes, revision: Revision, size: int) -> set[int]:
+def bits_set(file: bytes, revision: Revision, size: int) -> Units:
     """The units whose bits are set in the bytes of an add-cow file."""
     geometry = Geometry(revision, size)
-    bitmap = file[geometry.bitmap_offset : geometry.bitmap_end]
-    held = ((at * 8, byte) for at, byte in enumerate(bitmap) if byte)
-    return {first + bit for first, byte in held for bit in _BITS_IN[byte]}
+    return Units.of_bitmap(file[geometry.bitmap_offset : geometry.bitmap_end])

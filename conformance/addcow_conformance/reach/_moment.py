@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from addcow_conformance._units import Units
 from addcow_conformance.programs import (
     IMAGE,
     Flush,
@@ -39,7 +40,7 @@ class Past:
     def __init__(self) -> None:
         self.unflushed = self.durable = self.struck = self.flush_failed = False
         self.shrunk = self.stopped = self.stream_failed = False
-        self.cut: set[int] = set()
+        self.cut = Units()
 
     def learn(self, moment: Moment) -> None:
         """A step was done."""
@@ -72,7 +73,7 @@ class Before(NamedTuple):
     """The disk before a step: its bytes, the units whose bits are set, and how it is open."""
 
     size: int
-    units: frozenset[int]
+    units: Units
     writable: bool
     opened: bool
 
@@ -132,7 +133,7 @@ class Moment(NamedTuple):
         backing = self.session.disk.backing
         return backing.kind if backing else ""
 
-    def units(self, offset: int, length: int) -> set[int]:
+    def units(self, offset: int, length: int) -> Units:
         """The units of a range."""
         return self.session.oracle.units(offset, length)
 
@@ -146,21 +147,21 @@ class Moment(NamedTuple):
         return start, start + length
 
     @property
-    def touched(self) -> set[int]:
+    def touched(self) -> Units:
         """The units of a request."""
         start, end = self.range
         return self.units(start, end - start)
 
     @property
-    def edges(self) -> set[int]:
+    def edges(self) -> Units:
         """The clear units that a write covered in part, so that the rest had to be copied."""
         start, end = self.range
         if not self.done or start == end:
-            return set()
+            return Units()
         cut = {start // self.unit} if start % self.unit else set()
         if end % self.unit and end < self.before.size:
             cut.add(end // self.unit)
-        return cut - self.before.units
+        return Units(cut) - self.before.units
 
     def copies(self, *, begins_below: bool = True) -> bool:
         """Whether the rest of a unit was copied that begins inside or beyond the backing file."""

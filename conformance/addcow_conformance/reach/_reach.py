@@ -47,8 +47,7 @@ class Reach:
     def before(self, session: Session) -> None:
         """A step is about to be made."""
         oracle = session.oracle
-        units = frozenset(oracle.must_be_set)
-        self._before = Before(oracle.size, units, session.writable, session.image is not None)
+        self._before = Before(oracle.size, oracle.must_be_set, session.writable, session.image is not None)
 
     def after(self, session: Session, operation: Operation, result: Result) -> list[str]:
         """A step was made. Returns the states that it led to."""

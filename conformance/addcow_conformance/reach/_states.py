@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from addcow_conformance._units import Units
 from addcow_conformance.oracle import Oracle
 from addcow_conformance.programs import (
     BackingKind,
@@ -327,11 +328,11 @@ _OF_STREAMS: dict[str, State] = {
 # --- two requests at once
 
 
-def _common(moment: Moment) -> set[int]:
+def _common(moment: Moment) -> Units:
     """The clear units that both of two writes touch."""
     race = moment.operation
     if not (moment.done and isinstance(race.first, _WRITES) and isinstance(race.second, _WRITES)):
-        return set()
+        return Units()
     one, two = (moment.units(each.offset, each.length) for each in (race.first, race.second))
     return (one & two) - moment.before.units
 
