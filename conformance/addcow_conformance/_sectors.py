@@ -74,19 +74,17 @@ class Sectors:
 
     def write(self, offset: int, data: bytes, outcome: Outcome, old: bytes) -> None:
         """A write; ``old`` are the sectors that it touches as they were."""
-        start, done = offset // SECTOR * SECTOR, outcome is Outcome.DONE
+        start, several = offset // SECTOR * SECTOR, self._several
         for at, low, high in pieces(offset, len(data), SECTOR):
-            before = old[at * SECTOR - start : (at + 1) * SECTOR - start]
             piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
-            if done and high - low == SECTOR:  # the most, and told at once
-                after = self._several[at].after if at in self._several else (before,)
-                self._several[at] = Values(frozenset((piece,)), frozenset((piece, *after)))
-                continue
-            now, after = self._several.get(at) or (only := frozenset((before,)), only)
-            written = over_each(now, low, piece)
+            only = frozenset((old[at * SECTOR - start : (at + 1) * SECTOR - start],))
+            now, after = several.get(at) or (only, only)
+            whole = frozenset((piece,)) if high - low == SECTOR else None
+            written = whole or over_each(now, low, piece)
             now = written | now if outcome is Outcome.FAILED else written
-            later = over_each(after, low, piece) if outcome is Outcome.DURABLE else after
-            self._several[at] = Values(now, now | later)
+            if outcome is Outcome.DURABLE:
+                after = whole or over_each(after, low, piece)
+            several[at] = Values(now, now | after)
 
     def kill(self) -> None:
         """The process ends: what a loss of power may leave may be there from now on."""

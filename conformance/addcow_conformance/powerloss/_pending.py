@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache, reduce
 from hashlib import blake2b
-from itertools import groupby, pairwise
+from itertools import pairwise
 from math import prod
 from operator import xor
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance._sparse import over, pieces
+from addcow_conformance._units import Units
 from addcow_conformance.oracle import SECTOR
+from addcow_conformance.powerloss._content import SECTORS, Content
 from addcow_ref.testing import SyncEvent, TruncateEvent, WriteEvent
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "Option", "PendingFile", "describe", "fate"]
 
 _ZEROS = bytes(SECTOR)
-# Sectors of a file that are put together at once.
-_AT_ONCE = 128
 # What a file system writes at once; the rest of a file's last block is zeros.
 _BLOCK = 4096
 
@@ -46,15 +46,15 @@ class Option:
         length: bytes of the file.
         since: the pending event that made the length, -1 for the durable one.
         is_last: whether it is the newest length.
-        content: what it still has of the bytes that it had in the beginning; zeros follow.
-        newest: the newest version of each sector that was written.
+        durable: what is durable then.
+        newest: the newest version of each sector that is pending.
         several: the sectors of several versions, oldest first; by number.
         deep: those of more than two.
         total: the number of choices.
     """
 
     def __init__(
-        self, number: int, since: int, length: int, content: bytes, versions: dict[int, list[Version]]
+        self, number: int, since: int, length: int, durable: _Durable, versions: dict[int, list[Version]]
     ) -> None:
         self.number = number
         self.length = length
@@ -63,7 +63,7 @@ class Option:
         self.several = {at: found for at, found in versions.items() if len(found) > 1}
         self.deep = [at for at, found in self.several.items() if len(found) > 2]
         self.total = prod(map(len, self.several.values()))
-        self.content = content
+        self.durable = durable
         self.newest = {at: found[-1].data for at, found in versions.items()}
         self._versions = versions
 
@@ -90,31 +90,17 @@ class Option:
         """
         found: list[bytes] = []
         places, runs = {}, []
-        for start, data in self._runs():
-            stop, first = _sectors(0, len(data)).stop, len(found)
-            several = [at - start for at in self.several if start <= at < start + stop]
-            for low, high in pairwise(sorted({0, stop, *several, *(at + 1 for at in several)})):
+        several: dict[int, list[int]] = {}
+        for at in self.several:
+            several.setdefault(at // SECTORS, []).append(at % SECTORS)
+        # By blocks: what was put together is still in the processor's cache when it is written.
+        for block, data in self.durable.content.with_sectors(self.newest):
+            start, first, own = block * SECTORS, len(found), several.get(block, [])
+            for low, high in pairwise(sorted({0, SECTORS, *own, *(at + 1 for at in own)})):
                 places[start + low] = len(found)
                 found.append(self._cut(start + low, data[low * SECTOR : high * SECTOR]))
             runs.append((start, first, len(found)))
         return found, places, runs
-
-    def _runs(self) -> Iterator[tuple[int, bytes]]:
-        """What is no hole, in the newest versions: the first sector of each run, and the bytes of all."""
-        number = _sectors(0, len(self.content)).stop
-        content = bytearray(self.content.ljust(number * SECTOR, b"\0"))
-        beyond = []
-        for at, data in sorted(self.newest.items()):
-            if at < number:
-                content[at * SECTOR : (at + 1) * SECTOR] = data
-            else:
-                beyond.append((at, data))
-        # Not all at once: what was put together is still in the processor's cache when it is written.
-        for at in range(0, number, _AT_ONCE):
-            yield at, bytes(content[at * SECTOR : (at + _AT_ONCE) * SECTOR])
-        for _, run in groupby(enumerate(beyond), lambda each: each[1][0] - each[0]):
-            found = [each for _, each in run]
-            yield found[0][0], b"".join(data for _, data in found)
 
     def key(self, behind: dict[int, int]) -> int:
         """A number that is equal for equal files of one name."""
@@ -126,9 +112,11 @@ class Option:
     @cached_property
     def _keys(self) -> tuple[int, dict[int, list[int]]]:
         """The key of the newest versions, and by what the other versions of each sector change it."""
-        newest = {at: _mark(at, self._cut(at, data)) for at, data in self.newest.items()}
+        _, kept, written = self.durable
+        sectors = {at: self.durable.content.sector(at) for at in written} | self.newest
+        newest = {at: _mark(at, self._cut(at, data)) for at, data in sectors.items()}
         changes = {at: [_mark(at, data) ^ newest[at] for data in shown] for at, shown in self._shown.items()}
-        return reduce(xor, newest.values(), _mark(-1, b"%d %d" % (self.length, len(self.content)))), changes
+        return reduce(xor, newest.values(), _mark(-1, b"%d %d" % (self.length, kept))), changes
 
     @cached_property
     def _shown(self) -> dict[int, list[bytes]]:
@@ -154,6 +142,32 @@ class Option:
         return versions[behind.get(at, -1)].since >= min(step, versions[-1].since)
 
 
+class _Durable(NamedTuple):
+    """What is durable of a file.
+
+    Attributes:
+        content: its bytes.
+        kept: how many there still are of those that it had in the beginning.
+        sectors: those that were written.
+    """
+
+    content: Content
+    kept: int
+    sectors: Units
+
+    def written(self, event: Event) -> _Durable:
+        """With what an event wrote."""
+        start, end = _range(event)
+        data = event.data if isinstance(event, WriteEvent) else bytes(end - start)
+        touched = _sectors(start, end)
+        sectors = self.sectors | Units.between(touched.start, touched.stop)
+        return _Durable(self.content.written(start, data), self.kept, sectors)
+
+    def cut(self, length: int) -> _Durable:
+        """With zeros from there on."""
+        return self._replace(content=self.content.cut(length), kept=min(self.kept, length))
+
+
 class Choice(NamedTuple):
     """An option, and the sectors that are behind; see `Option`."""
 
@@ -174,9 +188,9 @@ class PendingFile:
     """
 
     def __init__(self, content: bytes | int) -> None:
-        self._content = b"" if isinstance(content, int) else content
+        data = b"" if isinstance(content, int) else content
+        self._durable = _Durable(Content.of(data), len(data), Units())
         self._length = content if isinstance(content, int) else len(content)
-        self._sectors: dict[int, bytes] = {}
         self._pending: list[Event] = []
         self._options: list[Option] | None = None
 
@@ -192,16 +206,11 @@ class PendingFile:
         """All that is pending is durable now: the newest option, without what else there may have been."""
         for event in self._pending:
             if isinstance(event, TruncateEvent):
-                self._content = self._content[: event.length]
-                _cut(self._sectors, event.length)
+                self._durable = self._durable.cut(event.length)
                 self._length = event.length
-                continue
-            for at, low, piece in _written(event):
-                if len(piece) < SECTOR:
-                    old = self._sectors.get(at) or self._original(at, len(self._content))
-                    piece = over(old, low, piece)  # noqa: PLW2901 - the whole sector
-                self._sectors[at] = piece
-            self._length = max(self._length, _range(event)[1])
+            else:
+                self._durable = self._durable.written(event)
+                self._length = max(self._length, _range(event)[1])
         self._pending = []
 
     @property
@@ -239,42 +248,36 @@ class PendingFile:
         return found
 
     def _option(self, number: int, since: int, length: int) -> Option:
-        kept = now_kept = len(self._content)
-        now_length = self._length
-        versions = {at: [Version(-1, data)] for at, data in self._sectors.items()}
-        now = dict(self._sectors)
+        durable, now_durable, now_length = self._durable, self._durable, self._length
+        versions: dict[int, list[Version]] = {}
+        now: dict[int, bytes] = {}
 
         def add(at: int, data: bytes) -> None:
             known = versions.get(at)
             if known is None:
-                known = versions[at] = [Version(-1, self._original(at, kept))]
+                known = versions[at] = [Version(-1, durable.content.sector(at))]
             if data != known[-1].data:
                 known.append(Version(step, data))
 
         for step, event in enumerate(self._pending):
             if not isinstance(event, TruncateEvent):
                 for at, low, piece in _written(event):
-                    old = now.get(at) or self._original(at, now_kept)
-                    now[at] = over(old, low, piece)
+                    now[at] = _over(now.get(at) or now_durable.content.sector(at), low, piece)
                     add(at, now[at])
                 now_length = max(now_length, _range(event)[1])
                 continue
-            now_kept = min(now_kept, event.length)
+            now_durable = now_durable.cut(event.length)
             _cut(now, event.length)
             if step <= since:
                 # Durable: what was there before it is wiped.
-                kept = min(kept, event.length)
+                durable = durable.cut(event.length)
                 _cut_versions(versions, step, event.length)
             elif event.length < now_length:
                 # Zeros fill the last block up to its end, and may be there without the length.
                 for at in range(event.length // SECTOR, -(-event.length // _BLOCK) * _BLOCK // SECTOR):
-                    add(at, now.get(at) or self._original(at, now_kept))
+                    add(at, now.get(at) or now_durable.content.sector(at))
             now_length = event.length
-        return Option(number, since, length, self._content[:kept], versions)
-
-    def _original(self, at: int, kept: int) -> bytes:
-        """A sector as the file had it in the beginning, cut at ``kept``."""
-        return self._content[at * SECTOR : min((at + 1) * SECTOR, kept)].ljust(SECTOR, b"\0")
+        return Option(number, since, length, durable, versions)
 
 
 def _sectors(start: int, end: int) -> range:
@@ -296,6 +299,10 @@ def _written(event: Event) -> Iterator[tuple[int, int, bytes]]:
     for at, low, high in pieces(start, end - start, SECTOR):
         first = at * SECTOR + low - start
         yield at, low, data[first : first + high - low]
+
+
+def _over(old: bytes, low: int, piece: bytes) -> bytes:
+    return piece if len(piece) == SECTOR else over(old, low, piece)
 
 
 def _cut(sectors: dict[int, bytes], length: int) -> None:
