@@ -66,7 +66,7 @@ class MemoryFiles:
         Raises:
             OpenFailed: there is none (ABSENT).
         """
-        file = self._files.get(posixpath.normpath(name))
+        file = self._files.get(name) or self._files.get(posixpath.normpath(name))
         if file is None:
             message = f"{printable(name)}: {os.strerror(errno.ENOENT)}"
             raise OpenFailed(message, reason=OpenReason.ABSENT, path=name)
@@ -146,12 +146,8 @@ class MemoryStorage:
                 raise StorageError(f"{printable(self.path)}: it shrank to {file.length} bytes; {missing}")
             done = 0
             for index, start, stop in _pieces(offset, len(view)):
-                part = view[done : done + stop - start]
-                block = file.blocks.get(index)
-                if block is None:
-                    fill_zeroes(part)
-                else:
-                    part[:] = memoryview(block)[start:stop]
+                block = file.blocks.get(index, _HOLE)
+                view[done : done + stop - start] = memoryview(block)[start:stop]
                 done += stop - start
 
     def contents(self) -> bytes:
@@ -276,14 +272,15 @@ class MemoryStorage:
         return error
 
 
-def _pieces(offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+def _pieces(offset: int, length: int) -> list[tuple[int, int, int]]:
     """The blocks that a range touches: number of the block, where in it the range starts and stops."""
-    end = offset + length
-    while offset < end:
-        index, start = divmod(offset, _BLOCK)
-        stop = min(_BLOCK, start + end - offset)
-        yield index, start, stop
-        offset += stop - start
+    index, start = divmod(offset, _BLOCK)
+    stop = start + length
+    if stop <= _BLOCK:
+        return [(index, start, stop)] if length else []
+    last, end = divmod(offset + length, _BLOCK)
+    whole = [(at, 0, _BLOCK) for at in range(index + 1, last)]
+    return [(index, start, _BLOCK), *whole, *([(last, 0, end)] if end else [])]
 
 
 def _punch(file: _File, offset: int, length: int) -> None:

@@ -36,6 +36,9 @@ class Values(NamedTuple):
         return Values(frozenset(map(change, self.now)), frozenset(map(change, self.after)))
 
 
+_NOTHING = Values(frozenset(), frozenset())
+
+
 class Sectors:
     """The sectors of one disk that may have several values."""
 
@@ -114,13 +117,17 @@ class Sectors:
 
     def narrow(self, offset: int, data: bytes) -> dict[int, frozenset[bytes]]:
         """A read of sectors that may have been several, and what each may be from then on."""
-        first, stop = offset // SECTOR, -(-(offset + len(data)) // SECTOR)
+        several, touched = self._several, range(offset // SECTOR, -(-(offset + len(data)) // SECTOR))
         found = {}
-        for at, (now, after) in [each for each in self._several.items() if len(each[1].now) > 1]:
+        few = len(touched) < len(several)
+        for at in touched if few else [at for at in several if at in touched]:
+            now, after = several.get(at, _NOTHING)
+            if len(now) < 2:
+                continue
             begin = at * SECTOR - offset
             seen, low = data[max(begin, 0) : max(begin + SECTOR, 0)], max(-begin, 0)
             left = {seen} & now or frozenset(value for value in now if value.startswith(seen, low))
-            if first <= at < stop and left and left != now:
-                self._several[at] = Values(frozenset(left), after)
+            if left and left != now:
                 found[at] = frozenset(left)
+                several[at] = Values(found[at], after)
         return found

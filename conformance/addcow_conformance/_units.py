@@ -82,7 +82,9 @@ class Units(Set[int]):
         return self._bits == other._bits if isinstance(other, Units) else super().__eq__(other)
 
     def __le__(self, other: Set[Any]) -> bool:
-        return not self - other if isinstance(other, Units) else super().__le__(other)
+        if not isinstance(other, Units):
+            return super().__le__(other)
+        return all(not part & ~other._bits.get(at, 0) for at, part in self._bits.items())
 
     def __or__(self, other: Iterable[Any]) -> Units:
         ours, theirs = self._bits, Units.of(other)._bits

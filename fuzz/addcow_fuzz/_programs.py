@@ -57,7 +57,7 @@ OPERATIONS = 64
 
 _MIB = 1 << 20
 # Bytes of a request, and of what is below: enough for ten units of v10.
-_LONGEST = 10 << 16
+_LONGEST = 3 << 16
 # Units whose bits fill a page of the cache: 2 GiB in v10, 16 MiB in v4 and v6. A disk has a few more at most.
 _PAGE, _MORE = 4096 * 8, 8
 _HALF, _WHOLE = 1 << 31, 1 << 32

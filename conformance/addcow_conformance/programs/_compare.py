@@ -36,6 +36,7 @@ __all__ = ["bits_set", "compare", "differing", "windows_of"]
 # A disk of this size or less is read whole; of a larger one the windows that something happened in.
 _WHOLE = 4 << 20
 _WINDOW = 64 << 10
+_ZEROS = bytes(_WINDOW)
 # So many windows of a single request, and the last one.
 _MANY = 16
 # Bytes of a difference that are kept, and that are told in a line.
@@ -212,7 +213,11 @@ def _is_zero(session: Session, start: int, end: int) -> bool:
         inside = ((max(at, start), min(at + length, end)) for at, length in _windows(session))
         ends = [(start, min(start + _WINDOW, end)), (max(end - _WINDOW, start), end)]
         pieces = [*ends, *(piece for piece in inside if piece[0] < piece[1])]
-    return all(session.oracle.see(first, bytes(stop - first)) is None for first, stop in pieces)
+    return all(session.oracle.see(first, _zeros(stop - first)) is None for first, stop in pieces)
+
+
+def _zeros(length: int) -> bytes:
+    return _ZEROS[:length] if length <= _WINDOW else bytes(length)
 
 
 def _judge_units(session: Session, found: Units, where: str, rule: str) -> None:

@@ -33,10 +33,10 @@ from addcow_conformance.programs._program import (
 )
 from addcow_conformance.programs._steps import RULES, STEPS
 from addcow_conformance.programs._violation import Violation, any_error_is, refused
-from addcow_conformance.programs._watch import Call, Faults, Watch, WatchedStorage
+from addcow_conformance.programs._watch import Call, Watch, WatchedStorage
 from addcow_conformance.targets import abilities_of, is_external
 from addcow_ref.testing import Fault as ArmedFault
-from addcow_ref.testing import FaultyStorage, RecordingStorage
+from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
 from addcow_ref.testing import Operation as Failing
 from addcow_spec.errors import AdapterError, AddCowError, StorageError, UsageError
 from addcow_spec.geometry import SECTOR_SIZE
@@ -140,7 +140,7 @@ class Session:
         self.known = known or Known()
         self.touched: set[int] = set()
         self.watch = Watch()
-        self.plan = Faults()
+        self.plan = FaultPlan(counting=False)
         self.plan.grain = SECTOR_SIZE
         self._log = log
         self.comparing = comparing
@@ -341,8 +341,9 @@ class Session:
             hit = self._armed.hit if self._armed else None
         finally:
             self._wounded = self._wounded or (self.struck and not reopening)
+            if self._armed:
+                self.plan.disarm()
             self._armed = self._fault = None
-            self.plan.disarm()
         self._lost = self._lost or (hit is Failing.SYNC and not reopening)
         if outcome == "done" and hit is Failing.LOCK and reopening:
             raise Violation("ACW-DYN-014", "an image is opened that could not be locked")

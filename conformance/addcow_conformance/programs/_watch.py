@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from addcow_ref.testing import FaultPlan, Operation, Wrapper
+from addcow_ref.testing import Operation, Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from addcow_ref.storage import ReadableBuffer, Storage, WritableBuffer
 
-__all__ = ["Call", "Faults", "Watch", "WatchedStorage"]
-
-
-# Calls that change nothing and make nothing durable.
-_LOOKING = frozenset({Operation.READ, Operation.SEEK})
+__all__ = ["Call", "Watch", "WatchedStorage"]
 
 
 class Call(NamedTuple):
@@ -54,28 +50,21 @@ class Watch:
         """A file is closed."""
         self._opened.pop(id(storage), None)
 
-    def see(self, operation: Operation, name: bytes, offset: int = 0, length: int = 0) -> None:
-        """A call is about to be made."""
+    def look(self) -> None:
+        """A call is about to be made that changes nothing and makes nothing durable."""
         if self.hook:
             self.hook()
-        if operation not in _LOOKING:
-            self.changes.append(Call(operation, name, offset, length))
+
+    def see(self, operation: Operation, name: bytes, offset: int = 0, length: int = 0) -> None:
+        """Another call is about to be made."""
+        self.look()
+        self.changes.append(Call(operation, name, offset, length))
 
     def close_all(self) -> None:
         """Close every file as the end of a process does: without a flush."""
         for storage in self._opened.values():
             storage.close()
         self._opened = {}
-
-
-class Faults(FaultPlan):
-    """A plan that takes no time while nothing is armed, and counts no calls then."""
-
-    def judge(
-        self, operation: Operation, path: bytes, length: int = 0, *, offset: int = 0
-    ) -> tuple[int, OSError | None]:
-        """See `FaultPlan.judge`."""
-        return super().judge(operation, path, length, offset=offset) if self._faults else (length, None)
 
 
 class WatchedStorage(Wrapper):
@@ -104,17 +93,17 @@ class WatchedStorage(Wrapper):
 
     def read_into(self, offset: int, buffer: WritableBuffer) -> None:
         """See `Storage.read_into`."""
-        self._watch.see(Operation.READ, self._name, offset, len(buffer))
+        self._watch.look()
         self.storage.read_into(offset, buffer)
 
     def next_data(self, offset: int, end: int) -> int:
         """See `Storage.next_data`."""
-        self._watch.see(Operation.SEEK, self._name, offset)
+        self._watch.look()
         return self.storage.next_data(offset, end)
 
     def next_hole(self, offset: int, end: int) -> int:
         """See `Storage.next_hole`."""
-        self._watch.see(Operation.SEEK, self._name, offset)
+        self._watch.look()
         return self.storage.next_hole(offset, end)
 
     def write(self, offset: int, *buffers: ReadableBuffer) -> None:
