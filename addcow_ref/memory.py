@@ -13,13 +13,12 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from addcow_ref._locks import in_use
-from addcow_ref._zero import fill_zeroes
 from addcow_ref.storage import OpenFailed, OpenReason
 from addcow_spec.errors import StorageError
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from addcow_ref.storage import Identity, ReadableBuffer, WritableBuffer
 

@@ -84,7 +84,8 @@ class Units(Set[int]):
     def __le__(self, other: Set[Any]) -> bool:
         if not isinstance(other, Units):
             return super().__le__(other)
-        return all(not part & ~other._bits.get(at, 0) for at, part in self._bits.items())
+        theirs = Units.of(other)._bits
+        return all(not part & ~theirs.get(at, 0) for at, part in self._bits.items())
 
     def __or__(self, other: Iterable[Any]) -> Units:
         ours, theirs = self._bits, Units.of(other)._bits

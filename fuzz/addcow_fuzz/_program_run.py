@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from addcow_conformance.targets import Target
     from addcow_fuzz._programs import Case
 
-__all__ = ["Wrong", "finding", "kind_of", "known", "run"]
+__all__ = ["Wrong", "finding", "kind_of", "run", "shared"]
 
 _LARGE = 1 << 20
 
@@ -48,10 +48,22 @@ class Wrong(NamedTuple):
     program: Program
 
 
+class _Shared(NamedTuple):
+    """What programs on a disk of a target share.
+
+    Attributes:
+        known: what a session learns.
+        trial: where they lose power.
+    """
+
+    known: Known
+    trial: Trial
+
+
 @lru_cache(maxsize=64)
-def known(disk: Disk, target: Hashable) -> Known:  # noqa: ARG001 - it is by both
+def shared(disk: Disk, target: Hashable) -> _Shared:
     """What programs on a disk of a target share; to be cleared where the target becomes another."""
-    return Known()
+    return _Shared(Known(), Trial(disk, cast("Target", target), Effort(), ()))
 
 
 def run(case: Case, target: Target, data: bytes = b"") -> Wrong | None:
@@ -89,8 +101,8 @@ def _can_lose_power(program: Program) -> bool:
 def _run_to_the_end(program: Program, target: Target, *, each: bool, data: bytes = b"") -> Wrong | None:
     done: list[Operation] = []
     try:
-        shared = known(program.disk, cast("Hashable", target))
-        with Session(program.disk, target, comparing=each, known=shared) as session:
+        known = shared(program.disk, cast("Hashable", target)).known
+        with Session(program.disk, target, comparing=each, known=known) as session:
             step = counting(session, data)
             for operation in (*program.operations, Flush()):
                 done.append(operation)
@@ -107,7 +119,7 @@ def _run_to_a_loss(case: Case, target: Target) -> Wrong | None:
         raise AssertionError("the case has no loss of power")
     # What is under way when two requests are is known of none of them.
     moment = 0 if isinstance(operations[-1], Race) else cut.moment
-    trial = Trial(disk, target, Effort(), operations)
+    trial = shared(disk, cast("Hashable", target)).trial
     found = trial.sample(operations, moment, Random(cut.seed))  # noqa: S311 - draws a state to try
     return Wrong(Violation(found.rule, found.detail), found.program) if found else None
 

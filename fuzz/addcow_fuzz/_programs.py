@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from addcow_conformance.programs import (
@@ -56,8 +57,8 @@ VERSION = 1
 OPERATIONS = 64
 
 _MIB = 1 << 20
-# Bytes of a request, and of what is below: enough for ten units of v10.
-_LONGEST = 3 << 16
+# Bytes of a request, and of what is below: enough for four units of v10.
+_LONGEST = 4 << 16
 # Units whose bits fill a page of the cache: 2 GiB in v10, 16 MiB in v4 and v6. A disk has a few more at most.
 _PAGE, _MORE = 4096 * 8, 8
 _HALF, _WHOLE = 1 << 31, 1 << 32
@@ -138,8 +139,9 @@ class Case(NamedTuple):
     cut: Cut | None = None
 
 
-class _Ground(NamedTuple):
-    """The disk as the edges see it.
+@dataclass(slots=True)
+class _Ground:
+    """The disk as the edges see it, as far as its bytes have been read.
 
     Attributes:
         size: bytes of the disk, now.
@@ -251,8 +253,9 @@ def decode(data: bytes) -> Case:
     on = _Ground(3 * unit, unit, 0, 0, odd, (_PAGE + _MORE) * unit)
     size = _size(on, head.size_edge, head.size, head.flags)
     kind = _BACKINGS[head.backing % len(_BACKINGS)]
-    on = on._replace(size=size, room=max(size, _MIB))
+    on.size, on.room = size, max(size, _MIB)
     below = min(_place(on, head.below_edge, head.below), _LONGEST) if kind else 0
+    on.below = below
     disk = Disk(
         revision,
         size,
@@ -260,7 +263,7 @@ def decode(data: bytes) -> Case:
         head.fill if size <= _MIB else 0,
         _CACHES[head.cache % len(_CACHES)],
     )
-    operations = tuple(_operations(records, on._replace(below=below)))
+    operations = tuple(_operations(records, on))
     cut = Cut(head.moment, head.seed) if head.flags & Flag.LOSS else None
     return Case(Program(disk, operations), bool(head.flags & Flag.EACH), cut)
 
@@ -290,9 +293,9 @@ def _operations(records: list[Record], on: _Ground) -> Iterator[Operation]:
         operation = _DECODERS[kind](record, on)
         yield operation
         if isinstance(operation, Write | Zeroes):
-            on = on._replace(last=operation.offset)
+            on.last = operation.offset
         elif isinstance(operation, Resize) and (on.odd or operation.size % SECTOR_SIZE == 0):
-            on = on._replace(size=operation.size)
+            on.size = operation.size
 
 
 def _race(record: Record, queue: deque[Record], on: _Ground) -> Operation:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from addcow_fuzz._program_run import known
+from addcow_fuzz._program_run import shared
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known():
     """A test that plants a fault has another engine than the one before, and the one after."""
-    known.cache_clear()
+    shared.cache_clear()
     yield
-    known.cache_clear()
+    shared.cache_clear()

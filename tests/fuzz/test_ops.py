@@ -70,7 +70,7 @@ def test_any_program_is_within_bounds(data):
     assert disk.size <= (4096 * 8 + 8) * disk.unit_size
     for operation in operations:
         for part in (operation.first, operation.second) if isinstance(operation, Race) else (operation,):
-            assert getattr(part, "length", 0) <= 10 << 16
+            assert getattr(part, "length", 0) <= 4 << 16
 
 
 def test_code_of_version_1_means_what_it_meant():
@@ -100,7 +100,7 @@ def test_code_of_version_1_means_what_it_meant():
 def test_each_kind_of_operation_survives_the_code():
     operations = (
         Write(1, 2, 65535),
-        Read(1 << 31, 655360),
+        Read(1 << 31, 262144),
         Zeroes(0, 1, unmap=False, fua=True),
         Flush(),
         Stream(),
@@ -109,7 +109,7 @@ def test_each_kind_of_operation_survives_the_code():
         Reopen(writable=False, via=Via.DIRECTORY),
         Kill(),
         Resize(511),
-        Fault(1023, 133, 655360),
+        Fault(1023, 133, 262144),
         Race(Read(5, 6), Stream(1), 7),
     )
     assert {type(operation) for operation in operations} == set(KINDS)

@@ -19,6 +19,7 @@ from addcow_conformance.programs import (
     IMAGE,
     RAW,
     Disk,
+    Known,
     Operation,
     PowerLoss,
     Program,
@@ -96,9 +97,9 @@ class Tally(NamedTuple):
 class _Recording:
     """A disk of the target, its log, and the history of what was looked at so far."""
 
-    def __init__(self, disk: Disk, target: Target) -> None:
+    def __init__(self, disk: Disk, target: Target, known: Known) -> None:
         self.log: list[Event] = []
-        self.session = Session(disk, target, log=self.log, comparing=False)
+        self.session = Session(disk, target, log=self.log, comparing=False, known=known)
         self.names = {}
         for name in (IMAGE, RAW):
             file = self.session.files.open(name, writable=False)
@@ -139,6 +140,7 @@ class Trial:
         self._target = target
         self._effort = effort
         self.windows = _windows(disk, operations)
+        self._known = Known()
         self._judge: Judge | None = None
 
     def run(self, operations: tuple[Operation, ...]) -> Found | None:
@@ -149,7 +151,7 @@ class Trial:
         """
         self.tally = self.tally.plus(Tally(workloads=1))
         try:
-            recording = _Recording(self._disk, self._target)
+            recording = _Recording(self._disk, self._target, self._known)
         except Violation as violation:
             return self.found(violation, ())
         with recording.session:
@@ -175,7 +177,7 @@ class Trial:
         """
         done: list[Operation] = []
         try:
-            recording = _Recording(self._disk, self._target)
+            recording = _Recording(self._disk, self._target, self._known)
             with recording.session as session:
                 if session.odd(self._disk.size):  # no image was created, and so there is none to be left
                     return None
@@ -189,10 +191,12 @@ class Trial:
                 events = end - moment % max(end - start, 1)
                 recording.advance(events)
                 state = recording.history.draw(random)
-                judge = Judge(self._disk, self._target, session.backing.files)
+                windows = _windows(self._disk, operations)
                 returned = events == end
-                now = self._now(recording) if returned else during(before, operations[-1], self.windows)
-                wrong = judge.judge(recording.history, now, state)
+                now = (
+                    settled(session.oracle, windows) if returned else during(before, operations[-1], windows)
+                )
+                wrong = self._judge_of(recording).judge(recording.history, now, state)
         except Violation as violation:
             return self.found(violation, tuple(done))
         if wrong is None:
@@ -206,7 +210,7 @@ class Trial:
             UsageError: there is no such moment, or no such state.
         """
         try:
-            recording = _Recording(self._disk, self._target)
+            recording = _Recording(self._disk, self._target, self._known)
         except Violation as violation:
             return self.found(violation, ())
         with recording.session:
@@ -224,8 +228,7 @@ class Trial:
                 moment = self._now(recording)
             recording.advance(power_loss.after)
             history = recording.history
-            judge = Judge(self._disk, self._target, recording.session.backing.files)
-            wrong = judge.judge(history, moment, history.chosen(power_loss))
+            wrong = self._judge_of(recording).judge(history, moment, history.chosen(power_loss))
             order = history.tell(power_loss)
             return self.found(wrong, operations, power_loss, order) if wrong else None
 
@@ -243,6 +246,13 @@ class Trial:
         start, before, now = len(recording.log), session.oracle.copy(), self._now(recording)
         session.step(operations[-1])
         return start, during(before, operations[-1], self.windows), now
+
+    def _judge_of(self, recording: _Recording) -> Judge:
+        return self._judge_over(recording.session.backing.files)
+
+    def _judge_over(self, backing: Mapping[bytes, bytes]) -> Judge:
+        self._judge = self._judge or Judge(self._disk, self._target, backing)
+        return self._judge
 
     def _now(self, recording: _Recording) -> Moment:
         return settled(recording.session.oracle, self.windows)
@@ -294,8 +304,7 @@ class Trial:
             random: draws states where there are too many.
         """
         effort = self._effort
-        self._judge = self._judge or Judge(self._disk, self._target, backing)
-        judge = partial(self._judge.judge, history, moment)
+        judge = partial(self._judge_over(backing).judge, history, moment)
         states = distinct = 0
         found = None
         for state in history.states(bound=effort.bound, samples=effort.samples, random=random):

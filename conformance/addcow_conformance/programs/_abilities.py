@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Unsupported", "backing_kinds", "check_disk", "lacking"]
 
+_NOTHING = frozenset[str]()
 _OPERATIONS: dict[type[Operation], frozenset[str]] = {
     Write: frozenset({"write"}),
     Zeroes: frozenset({"write", "zeroes"}),
@@ -44,11 +45,10 @@ class Unsupported(UsageError):
 
 def lacking(operation: Operation, abilities: frozenset[str]) -> frozenset[str]:
     """What a target lacks for an operation; nothing where it can be done."""
-    needed = _OPERATIONS.get(type(operation), frozenset[str]())
+    lacks = _OPERATIONS.get(type(operation), _NOTHING) - abilities
     if isinstance(operation, Race):
-        parts = (operation.first, operation.second)
-        return (needed - abilities).union(*(lacking(part, abilities) for part in parts))
-    return needed - abilities
+        return lacks.union(lacking(operation.first, abilities), lacking(operation.second, abilities))
+    return lacks
 
 
 def backing_kinds(target: Target) -> tuple[BackingKind, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from addcow_conformance.checker import Verdict
@@ -198,16 +199,26 @@ class Session:
         raw.close()
 
     def _create(self) -> None:
-        shared = self.files.private and self._log is None  # whose log it is wants the creation in it
-        if shared and self.known.created is not None:
-            self.files.create(IMAGE, self.known.created).close()
-        elif not self._write_image():
-            return
-        elif shared and self.files.length(IMAGE) <= _KEPT:
-            self.known.created = self.files.get(IMAGE)
+        if not self._create_as_known():
+            if not self._write_image():
+                return
+            if self.files.private and self.files.length(IMAGE) <= _KEPT:
+                self.known.created = self.files.get(IMAGE)
+                self.known.creation = None if self._log is None else tuple(self._log)
         self._open_created()
         if self.comparing:
             compare(self, "ACW-DYN-001")
+
+    def _create_as_known(self) -> bool:
+        """Make a new image as another session has; whether it is known how."""
+        known, log = self.known, self._log
+        if not self.files.private or known.created is None or (known.creation is None and log is not None):
+            return False
+        file = self.files.create(IMAGE, known.created)
+        if log is not None:
+            log.extend(replace(event, file=file.identity) for event in known.creation or ())
+        file.close()
+        return True
 
     def _write_image(self) -> bool:
         """Let the target create the image; whether there is one, as a disk of this size may not be."""
