@@ -89,7 +89,10 @@ class Units(Set[int]):
 
     def __or__(self, other: Iterable[Any]) -> Units:
         ours, theirs = self._bits, Units.of(other)._bits
-        return self._of({**ours, **theirs, **{at: ours[at] | theirs[at] for at in ours.keys() & theirs}})
+        bits = ours | theirs
+        for at in ours.keys() & theirs:
+            bits[at] = ours[at] | theirs[at]
+        return self._of(bits)
 
     def __and__(self, other: Iterable[Any]) -> Units:
         ours, theirs = self._bits, Units.of(other)._bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from threading import current_thread, main_thread
+from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Patience:
     _end: ClassVar[float] = math.inf
 
     def __enter__(self) -> None:
-        self._on = current_thread() is main_thread()
+        self._on = get_ident() == main_thread().ident
         if self._on:
             self._began = time.monotonic()
             self._until, Patience._end = Patience._end, self._began + _LIMIT
