@@ -34,6 +34,8 @@ _HEAD = 8192
 class _Content:
     """The bytes of a file: its records, in order."""
 
+    __slots__ = ("_head", "identity", "length", "records")
+
     def __init__(self, number: int) -> None:
         self.identity = Identity(0, number)
         self.length = 0
@@ -170,6 +172,11 @@ class InputStorage:
             raise StorageError(f"bytes up to {offset + len(view)} are missing")
         view[:] = self._content.get(offset, len(view))
 
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes that the file has."""
+        self._files.spend(length)
+        return self._content.get(offset, length)
+
     def next_data(self, offset: int, end: int) -> int:
         """See `Storage.next_data`."""
         self._files.spend(0)
@@ -223,9 +230,7 @@ class _InputFile(OpenFile):
 
     def read(self, offset: int, size: int) -> bytes:
         """See `OpenFile.read`."""
-        data = bytearray(max(min(size, self.length - offset), 0))
-        self._storage.read_into(offset, data)
-        return bytes(data)
+        return self._storage.read(offset, max(min(size, self.length - offset), 0))
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """See `OpenFile.read_into`."""

@@ -102,14 +102,16 @@ def _length(records: Sequence[Record], file: int) -> int:
 
 
 def _fit_bitmap(records: list[Record], file: int, geometry: Geometry) -> None:
+    """Cut a bitmap, or lengthen it by zeros; records that would be left without bytes go."""
     start, end = geometry.bitmap_offset, geometry.bitmap_end
     kept = []
     for record in records:
-        if record.file == file and record.offset >= start:
-            data = record.data[: max(end - record.offset, 0)]
-            if data and record.offset + len(data) == end:
-                data = data[:-1] + bytes([data[-1] & ~geometry.trailing_mask & 0xFF])
-            kept.append(record._replace(offset=min(record.offset, end), data=data))
-        else:
+        if record.file != file or record.offset < start:
             kept.append(record)
+            continue
+        data = record.data[: max(end - record.offset, 0)]
+        if data and record.offset + len(data) == end:
+            data = data[:-1] + bytes([data[-1] & ~geometry.trailing_mask & 0xFF])
+        if data:
+            kept.append(record._replace(data=data))
     records[:] = [*kept, Record(file, end)]

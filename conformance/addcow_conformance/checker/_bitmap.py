@@ -45,10 +45,13 @@ def count_set(
         StorageError: reading failed, or the file shrank.
     """
     counts = [0] * (len(edges) - 1)
-    page = bytearray(min(_PAGE, max(geometry.bitmap_size, 1)))
+    end, interval = geometry.bitmap_end, 0
+    offset = file.next_data(geometry.bitmap_offset, end)
+    if offset == end:
+        return counts
+    page = bytearray(min(_PAGE, geometry.bitmap_size))
     view, bits = memoryview(page), bitarray(buffer=page, endian="little")
-    offset, end, interval = geometry.bitmap_offset, geometry.bitmap_end, 0
-    while (offset := file.next_data(offset, end)) < end:
+    while offset < end:
         size = min(len(page), end - offset)
         file.read_into(view[:size], offset)
         first = (offset - geometry.bitmap_offset) * 8
@@ -60,9 +63,9 @@ def count_set(
             if edges[interval + 1] > last:
                 break
             interval += 1
-        offset += size
         if progress:
-            progress(offset - geometry.bitmap_offset, geometry.bitmap_size)
+            progress(offset + size - geometry.bitmap_offset, geometry.bitmap_size)
+        offset = file.next_data(offset + size, end)
     return counts
 
 

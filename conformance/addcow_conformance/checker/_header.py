@@ -16,6 +16,7 @@ __all__: list[str] = []
 # Iterating over an enum costs more than a judge does.
 _ROLES = tuple(Role)
 _FIRST, _LAST, _LONGEST = 36, 4094, 4059
+_ZEROS = bytes(4096)
 _FEATURES = Span(28, 8)
 _SIZE = Span(2060, 8)
 _KNOWN = Features.BACKING_FILE | Features.BACKING_FORMAT_NO_PROBE
@@ -48,11 +49,15 @@ def _located(header: HeaderV10) -> Iterator[tuple[Role, Span]]:
             yield role, span
 
 
-def _nonzero(data: bytes, base: int) -> Span | None:
-    """From the first to the last byte of ``data`` that is not zero, in a file where it starts at ``base``."""
-    start = len(data) - len(data.lstrip(b"\0"))
-    length = len(data.strip(b"\0"))
-    return Span(base + start, length) if length else None
+def _nonzero(data: bytes | bytearray, base: int) -> Span | None:
+    """From the first to the last byte of ``data`` that is not zero, in a file where it starts at ``base``.
+
+    Nearly every header has zeros alone there.
+    """
+    if data == _ZEROS[: len(data)]:
+        return None
+    rest = data.lstrip(b"\0")
+    return Span(base + len(data) - len(rest), len(rest.rstrip(b"\0")))
 
 
 @judges("ACW-HDR-004", Revision.V10)
@@ -62,7 +67,7 @@ def _reserved_v10(header: HeaderV10) -> Iterator[Draft]:
         if header.name(role) is not None:
             start, length = header.name_span(role)
             rest[start - _FIRST : start - _FIRST + length] = bytes(length)
-    span = _nonzero(bytes(rest), header.RESERVED_OFFSET)
+    span = _nonzero(rest, header.RESERVED_OFFSET)
     if span:
         yield Draft(
             span, "reserved", "zero outside the names", _bytes_from(rest, span, header.RESERVED_OFFSET)

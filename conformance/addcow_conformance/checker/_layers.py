@@ -124,8 +124,12 @@ def add_cow_reference(layer: Layer, header: Header) -> Reference | None:
 def header_fields(header: Header) -> tuple[HeaderField, ...]:
     """The header's fields as people want to see them; names of v10 follow the field that holds them."""
     found = []
-    for name, span, constant in _FIELDS[header.revision]:
-        held = getattr(header, name) if constant is None else constant
+    for field in _FIELDS[header.revision]:
+        if isinstance(field, HeaderField):
+            found.append(field)
+            continue
+        name, span = field
+        held = getattr(header, name)
         value = printable(held.partition(b"\0")[0]) if isinstance(held, bytes) else held
         found.append(HeaderField(name, span, value))
     if isinstance(header, HeaderV10):
@@ -136,14 +140,16 @@ def header_fields(header: Header) -> tuple[HeaderField, ...]:
     return tuple(found)
 
 
-def _shown(field: Field) -> str | int | None:
-    """What is shown of a field that is the same in every header, None for the others."""
+def _shown(field: Field) -> HeaderField | tuple[str, Span]:
+    """A field that is shown the same for every header; of the others where it is."""
+    span = Span(field.offset, field.size)
     if field.name == "reserved":
-        return f"{field.size} bytes"
-    return field.value.hex(" ") if isinstance(field.value, bytes) else field.value
+        return HeaderField(field.name, span, f"{field.size} bytes")
+    if field.value is None:
+        return field.name, span
+    return HeaderField(
+        field.name, span, field.value.hex(" ") if isinstance(field.value, bytes) else field.value
+    )
 
 
-_FIELDS = {
-    revision: tuple((field.name, Span(field.offset, field.size), _shown(field)) for field in layout.fields)
-    for revision, layout in LAYOUTS.items()
-}
+_FIELDS = {revision: tuple(map(_shown, layout.fields)) for revision, layout in LAYOUTS.items()}
