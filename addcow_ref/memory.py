@@ -202,12 +202,14 @@ class MemoryStorage:
             done = 0
             for index, start, stop in _pieces(offset, len(data)):
                 part = data[done : done + stop - start]
+                done += stop - start
+                if len(part) == _BLOCK:
+                    file.blocks[index] = bytearray(part)
+                    continue
                 block = file.blocks.get(index)
                 if block is None:
-                    file.blocks[index] = bytearray().join((bytes(start), part, bytes(_BLOCK - stop)))
-                else:
-                    block[start:stop] = part
-                done += stop - start
+                    block = file.blocks[index] = bytearray(_BLOCK)
+                block[start:stop] = part
             if done:
                 file.length = max(file.length, offset + done)
 
