@@ -42,6 +42,22 @@ class Content:
             blocks[at] = b"".join((old[:low], data[start : start + high - low], old[high:]))
         return Content(blocks)
 
+    def zeroed(self, offset: int, length: int) -> Content:
+        """With zeros there; of whole blocks nothing is left, and a hole stays one."""
+        blocks = dict(self._blocks)
+        for at, low, high in self.held(offset, length):
+            data = blocks.pop(at)
+            if high - low < _BLOCK:
+                blocks[at] = b"".join((data[:low], bytes(high - low), data[high:]))
+        return Content(blocks)
+
+    def held(self, offset: int, length: int, others: Iterable[int] = ()) -> list[tuple[int, int, int]]:
+        """The blocks of a range that are no holes, and some others: number, and where in it the range is."""
+        first, stop = offset // _BLOCK, -(-(offset + length) // _BLOCK)
+        numbers = sorted(at for at in {*self._blocks, *others} if first <= at < stop) if length else ()
+        ends = ((at, offset - at * _BLOCK, offset + length - at * _BLOCK) for at in numbers)
+        return [(at, max(low, 0), min(high, _BLOCK)) for at, low, high in ends]
+
     def cut(self, length: int) -> Content:
         """With zeros from there on."""
         last, rest = divmod(length, _BLOCK)

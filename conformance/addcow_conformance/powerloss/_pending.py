@@ -138,7 +138,9 @@ class Option:
 
     def is_there(self, at: int, step: int, behind: dict[int, int]) -> bool:
         """Whether a sector is as it was after the pending event ``step``, or newer."""
-        versions = self._versions[at]
+        versions = self._versions.get(at)
+        if versions is None:  # zeros in a hole
+            return True
         return versions[behind.get(at, -1)].since >= min(step, versions[-1].since)
 
 
@@ -156,12 +158,17 @@ class _Durable(NamedTuple):
     sectors: Units
 
     def written(self, event: Event) -> _Durable:
-        """With what an event wrote."""
+        """With what an event wrote. Of zeros in a hole nothing is kept."""
         start, end = _range(event)
-        data = event.data if isinstance(event, WriteEvent) else bytes(end - start)
-        touched = _sectors(start, end)
-        sectors = self.sectors | Units.between(touched.start, touched.stop)
-        return _Durable(self.content.written(start, data), self.kept, sectors)
+        if isinstance(event, WriteEvent):
+            touched = _sectors(start, end)
+            sectors = self.sectors | Units.between(touched.start, touched.stop)
+            return _Durable(self.content.written(start, event.data), self.kept, sectors)
+        sectors = self.sectors
+        for block, low, high in self.content.held(start, end - start):
+            touched = _sectors(block * SECTORS * SECTOR + low, block * SECTORS * SECTOR + high)
+            sectors |= Units.between(touched.start, touched.stop)
+        return _Durable(self.content.zeroed(start, end - start), self.kept, sectors)
 
     def cut(self, length: int) -> _Durable:
         """With zeros from there on."""
@@ -261,7 +268,7 @@ class PendingFile:
 
         for step, event in enumerate(self._pending):
             if not isinstance(event, TruncateEvent):
-                for at, low, piece in _written(event):
+                for at, low, piece in _written(event, durable.content, now):
                     now[at] = _over(now.get(at) or now_durable.content.sector(at), low, piece)
                     add(at, now[at])
                 now_length = max(now_length, _range(event)[1])
@@ -292,13 +299,20 @@ def _range(event: Event) -> tuple[int, int]:
     return event.offset, event.offset + (length if length else 0)
 
 
-def _written(event: Event) -> Iterator[tuple[int, int, bytes]]:
-    """The sectors that an event writes: number, and from where on in it which bytes."""
+def _written(event: Event, content: Content, now: dict[int, bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """The sectors that an event writes: number, and from where on in it which bytes.
+
+    Zeros in a hole are left out, where no sector of ``now`` is.
+    """
     start, end = _range(event)
-    data = event.data if isinstance(event, WriteEvent) else bytes(end - start)
-    for at, low, high in pieces(start, end - start, SECTOR):
-        first = at * SECTOR + low - start
-        yield at, low, data[first : first + high - low]
+    if isinstance(event, WriteEvent):
+        for at, low, high in pieces(start, end - start, SECTOR):
+            first = at * SECTOR + low - start
+            yield at, low, event.data[first : first + high - low]
+        return
+    for block, first, stop in content.held(start, end - start, {at // SECTORS for at in now}):
+        for at, low, high in pieces(block * SECTORS * SECTOR + first, stop - first, SECTOR):
+            yield at, low, _ZEROS[: high - low]
 
 
 def _over(old: bytes, low: int, piece: bytes) -> bytes:
