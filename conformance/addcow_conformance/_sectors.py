@@ -36,9 +36,6 @@ class Values(NamedTuple):
         return Values(frozenset(map(change, self.now)), frozenset(map(change, self.after)))
 
 
-_NOTHING = Values(frozenset(), frozenset())
-
-
 class Sectors:
     """The sectors of one disk that may have several values."""
 
@@ -69,9 +66,19 @@ class Sectors:
         Args:
             unsure: whether any may have more than one value now.
         """
-        several = self.values() if unsure else {}
-        self._several = {at: Values(now, now) for at, (now, _) in several.items() if len(now) > 1}
-        self._history = []
+        history, self._history = self._history, []
+        if not unsure:
+            self._several = {}
+            return
+        kills = (number for number, (happens, _) in enumerate(history, 1) if happens is Sectors.kill)
+        killed = max(kills, default=0)
+        for happens, facts in history[:killed]:
+            happens(self, *facts)
+        # From here on it does not matter what might have been lost.
+        self._several = {at: Values(now, now) for at, (now, _) in self._several.items() if len(now) > 1}
+        for happens, facts in history[killed:]:
+            (Sectors._settle if happens is Sectors.write else happens)(self, *facts)
+        self._several = {at: Values(now, now) for at, (now, _) in self._several.items() if len(now) > 1}
 
     # --- what happens
 
@@ -88,6 +95,23 @@ class Sectors:
             if outcome is Outcome.DURABLE:
                 after = whole or over_each(after, low, piece)
             several[at] = Values(now, now | after)
+
+    def _settle(self, offset: int, data: bytes, outcome: Outcome, old: bytes) -> None:
+        """A write that is flushed now: what it left is known, where it did not fail."""
+        if outcome is Outcome.FAILED:
+            self.write(offset, data, outcome, old)
+            return
+        for at in self._touched(offset, len(data)):
+            low, high = max(offset - at * SECTOR, 0), min(offset + len(data) - at * SECTOR, SECTOR)
+            now = over_each(self._several[at].now, low, data[at * SECTOR + low - offset :][: high - low])
+            self._several[at] = Values(now, now)
+
+    def _touched(self, offset: int, length: int) -> list[int]:
+        """Those of a range that may have several values."""
+        touched = range(offset // SECTOR, -(-(offset + length) // SECTOR)) if length else range(0)
+        if len(touched) < len(self._several):
+            return [at for at in touched if at in self._several]
+        return [at for at in self._several if at in touched]
 
     def kill(self) -> None:
         """The process ends: what a loss of power may leave may be there from now on."""
@@ -117,11 +141,9 @@ class Sectors:
 
     def narrow(self, offset: int, data: bytes) -> dict[int, frozenset[bytes]]:
         """A read of sectors that may have been several, and what each may be from then on."""
-        several, touched = self._several, range(offset // SECTOR, -(-(offset + len(data)) // SECTOR))
         found = {}
-        few = len(touched) < len(several)
-        for at in touched if few else [at for at in several if at in touched]:
-            now, after = several.get(at, _NOTHING)
+        for at in self._touched(offset, len(data)):
+            now, after = self._several[at]
             if len(now) < 2:
                 continue
             begin = at * SECTOR - offset
@@ -129,5 +151,5 @@ class Sectors:
             left = {seen} & now or frozenset(value for value in now if value.startswith(seen, low))
             if left and left != now:
                 found[at] = frozenset(left)
-                several[at] = Values(found[at], after)
+                self._several[at] = Values(found[at], after)
         return found
