@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from addcow_fuzz._packing import MOST_FILES, Record, name_of
 from addcow_spec.codec import HEADER_LENGTH, build_header, parse_header
 from addcow_spec.errors import MalformedImage
 from addcow_spec.geometry import Geometry
-from addcow_spec.model import MAGIC, QCOW2_MAGIC, Features, Header, HeaderV10, Revision, Role
+from addcow_spec.model import MAGIC, QCOW2_MAGIC, VERSION, Features, Header, HeaderV10, Revision, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,9 @@ _NUMBERS = {name_of(number): number for number in range(MOST_FILES)}
 _NAME_FIELDS = {Role.IMAGE: 1036, Role.BACKING: 12}
 _NAME_LENGTH = 1024
 _SIZE = slice(2060, 2068)
+# What headers begin with, and where v10 has the place of the image file's name.
+_V10, _V6 = (MAGIC + VERSION.to_bytes(4, order) for order in ("little", "big"))
+_IMAGE_NAME, _IMAGE_NAME_AT = struct.Struct("<2I"), 20
 
 
 def header_at(records: Sequence[Record], file: int) -> int | None:
@@ -38,6 +43,15 @@ def _header(record: Record) -> Header | None:
         return parse_header(record.data.ljust(HEADER_LENGTH[revision], b"\0"), revision)
     except MalformedImage:
         return None
+
+
+def _image_name(data: bytes) -> bytes:
+    """The name of the image file in a header, cut short or not; empty where there is none."""
+    if data.startswith(_V10):
+        offset, length = _IMAGE_NAME.unpack_from(data.ljust(HeaderV10.RESERVED_OFFSET, b"\0"), _IMAGE_NAME_AT)
+        return data[offset : offset + length]
+    at = _NAME_FIELDS[Role.IMAGE]
+    return data[at : at + _NAME_LENGTH].partition(b"\0")[0] if data.startswith(_V6) else b""
 
 
 def rename(records: list[Record], file: int, name: bytes, *, backing: bool) -> None:
@@ -72,46 +86,43 @@ def _with_names(header: HeaderV10, image: bytes, backing: bytes) -> bytes:
 
 
 def fit(records: list[Record]) -> None:
-    """Make every add-cow file fit its image file: size field, length, and the bits that stand for no unit."""
-    for file in sorted({record.file for record in records}):
-        index = header_at(records, file)
-        header = None if index is None else _header(records[index])
-        if index is None or header is None:
+    """Make every add-cow file fit its image file: size field, length, and the bits that stand for no unit.
+
+    The records of a file come one after the other then.
+    """
+    files: dict[int, list[Record]] = {}
+    for record in records:
+        files.setdefault(record.file, []).append(record)
+    for file, own in sorted(files.items()):
+        index = header_at(own, file)
+        image = None if index is None else _NUMBERS.get(_image_name(own[index].data))
+        if index is None or image is None or image == file:
             continue
-        image = _NUMBERS.get(header.name(Role.IMAGE) or b"")
-        if image is None or image == file:
-            continue
-        size = _length(records, image)
-        revision = header.revision
-        if revision is not Revision.V10:
-            data = bytearray(records[index].data.ljust(_SIZE.stop, b"\0"))
+        size = max((record.offset + len(record.data) for record in files.get(image, ())), default=0)
+        revision = Revision.V10
+        if not own[index].data.startswith(_V10):
+            data = bytearray(own[index].data.ljust(_SIZE.stop, b"\0"))
             data[_SIZE] = size.to_bytes(8, "big")
-            records[index] = records[index]._replace(data=bytes(data))
-            revision = _v4_or_v6(records, file)
-        _fit_bitmap(records, file, Geometry(revision, size))
+            own[index] = own[index]._replace(data=bytes(data))
+            revision = _v4_or_v6(own)
+        _fit_bitmap(own, Geometry(revision, size))
+    records[:] = chain.from_iterable(files.values())
 
 
-def _v4_or_v6(records: Sequence[Record], file: int) -> Revision:
+def _v4_or_v6(own: Sequence[Record]) -> Revision:
     """What a file is, by where it has its bitmap."""
-    v4 = any(record.file == file and record.offset == HEADER_LENGTH[Revision.V4] for record in records)
+    v4 = any(record.offset == HEADER_LENGTH[Revision.V4] for record in own)
     return Revision.V4 if v4 else Revision.V6
 
 
-def _length(records: Sequence[Record], file: int) -> int:
-    return max((record.offset + len(record.data) for record in records if record.file == file), default=0)
-
-
-def _fit_bitmap(records: list[Record], file: int, geometry: Geometry) -> None:
-    """Cut a bitmap, or lengthen it by zeros; records that would be left without bytes go."""
+def _fit_bitmap(own: list[Record], geometry: Geometry) -> None:
+    """Cut the bitmap of a file, or lengthen it by zeros; records that would be left without bytes go."""
     start, end = geometry.bitmap_offset, geometry.bitmap_end
     kept = []
-    for record in records:
-        if record.file != file or record.offset < start:
-            kept.append(record)
-            continue
-        data = record.data[: max(end - record.offset, 0)]
-        if data and record.offset + len(data) == end:
-            data = data[:-1] + bytes([data[-1] & ~geometry.trailing_mask & 0xFF])
-        if data:
-            kept.append(record._replace(data=data))
-    records[:] = [*kept, Record(file, end)]
+    for file, offset, data in own:
+        cut = data if offset < start else data[: max(end - offset, 0)]
+        if cut and offset >= start and offset + len(cut) == end:
+            cut = cut[:-1] + bytes([cut[-1] & ~geometry.trailing_mask & 0xFF])
+        if cut or offset < start:
+            kept.append(Record(file, offset, cut))
+    own[:] = [*kept, Record(own[0].file, end)]
