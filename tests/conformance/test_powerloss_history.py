@@ -85,6 +85,50 @@ def test_lengthening_write_without_its_length_and_the_reverse():
     assert {content for (content,), _ in states(history)} == expected
 
 
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize("before", [[], [TruncateEvent(A, 0), TruncateEvent(A, GIB)]], ids=["", "cut"])
+@pytest.mark.parametrize("after", [[], [SyncEvent(A)]], ids=["pending", "synced"])
+def test_zeros_in_a_hole_are_nothing_that_can_be_lost(before, after):
+    """And cost nothing: a stream zeroes what is left of a disk in one go."""
+    history = history_of([*before, ZeroesEvent(A, 100, GIB - 200, unmap=False), *after], a=GIB)
+    newest = list(history.states(bound=EVERY, samples=0, random=drawing(0)))[-1]
+    file = MemoryFiles().create(b"a")
+    history.put(b"a", newest, file)
+    assert (file.length(), file.next_data(0, GIB)) == (GIB, GIB)
+    assert len(history.tell(newest.choice)) == len(before) + len(after) + 1
+
+
+def test_zeros_over_bytes_are_there_or_not():
+    """In the bytes that a file began with, in those that were synced, and in those that were not."""
+    block = 128 * SECTOR
+    events = [
+        *(WriteEvent(A, 2 * block, b"s" * SECTOR), SyncEvent(A)),
+        *(WriteEvent(A, 4 * block, b"p" * SECTOR), ZeroesEvent(A, SECTOR, 5 * block, unmap=True)),
+    ]
+    history = history_of(events, a=b"o" * 2 * SECTOR + bytes(6 * block - 2 * SECTOR))
+    found = {
+        tuple(content[at : at + 1] for at in (0, SECTOR, 2 * block, 4 * block))
+        for (content,), _ in states(history)
+    }
+    assert found == {
+        (b"o", second, synced, pending)
+        for second in (b"o", b"\0")
+        for synced in (b"s", b"\0")
+        for pending in (b"p", b"\0")
+    }
+    history.add(SyncEvent(A))
+    assert {content for (content,), _ in states(history)} == {b"o" * SECTOR + bytes(6 * block - SECTOR)}
+
+
+def test_files_that_were_zeroed_have_another_key():
+    old = history_of([], a=b"o" * 128 * SECTOR)
+    zeroed = history_of([ZeroesEvent(A, 0, 128 * SECTOR, unmap=True), SyncEvent(A)], a=b"o" * 128 * SECTOR)
+    (one,), (two,) = ([state for _, state in states(each)] for each in (old, zeroed))
+    assert one.key(b"a") != two.key(b"a")
+
+
 def test_durable_cut_has_wiped_what_it_cut_off():
     history = history_of([TruncateEvent(A, 4096), TruncateEvent(A, 4100)], a=b"o" * 4104)
     expected = {b"o" * 4104, b"o" * 4096, b"o" * 4096 + bytes(4)}
