@@ -128,6 +128,9 @@ class Fault:
 class FaultPlan:
     """What fails, for all files that share the plan. It begins with nothing armed.
 
+    Args:
+        counting: whether calls are counted while all of them pass, which takes time.
+
     Attributes:
         space: bytes that can still be written, over all files and whether or not they lay in a hole before;
             then a write does what fits and fails by ENOSPC. None for no limit.
@@ -136,9 +139,6 @@ class FaultPlan:
             sectors that are written whole or not at all.
         calls: number of calls so far, by operation and last component of the path; those that failed and
             the syncs that lied included.
-
-    Args:
-        counting: whether calls are counted while all of them pass, which takes time.
     """
 
     def __init__(self, *, counting: bool = True) -> None:
@@ -219,10 +219,11 @@ class FaultyStorage(Wrapper):
 
     def open(self, name: bytes, *, writable: bool = False) -> FaultyStorage:
         """See `Storage.open`; the file has the same plan."""
-        path = os.path.join(os.path.dirname(self.path), name)
-        _, error = (0, None) if self.plan.idle else self.plan.judge(Operation.OPEN, path)
-        if error:
-            raise open_refusal(path, error) from error
+        if not self.plan.idle:
+            path = os.path.join(os.path.dirname(self.path), name)
+            _, error = self.plan.judge(Operation.OPEN, path)
+            if error:
+                raise open_refusal(path, error) from error
         return FaultyStorage(self.storage.open(name, writable=writable), self.plan)
 
     def lock(self, *, exclusive: bool) -> None:

@@ -90,10 +90,8 @@ class Oracle:
         if last not in self.may_be_set or old >= end:
             return
         # The rest of a unit that was short: if its bit is set it comes from the image file, as zeros.
-        sure, shown = (
-            last in self.must_be_set,
-            self.read(old // SECTOR * SECTOR, end - old // SECTOR * SECTOR),
-        )
+        start, sure = old // SECTOR * SECTOR, last in self.must_be_set
+        shown = self.read(start, end - start)
         self._sectors.later(Sectors.uncover, old, end, shown, sure, last in self.durable_units)
         if sure:
             self._disk.write(old, bytes(end - old))

@@ -258,27 +258,6 @@ def test_lying_sync_does_nothing_and_is_counted(files, plan):
     assert (below.syncs, plan.calls[Operation.SYNC, b"x"]) == (1, 2)
 
 
-def test_plan_that_does_not_count_is_idle_until_something_is_armed(files):
-    plan = FaultPlan(counting=False)
-    file = FaultyStorage(files.open(b"x", writable=True), plan)
-    file.write(0, b"ab")
-    assert (plan.idle, plan.calls) == (True, {})
-    fault = plan.arm(Operation.WRITE, times=1)
-    assert outcomes(lambda: file.write(0, b"cd"), 3) == [0]
-    assert (plan.idle, plan.calls[Operation.WRITE, b"x"]) == (False, 3)
-    plan.disarm(fault)
-    assert plan.idle
-    plan.space = 1
-    assert outcomes(lambda: file.write(0, b"ef"), 1) == [0]
-    plan.space, plan.lying_sync = None, True
-    file.sync()
-    assert (plan.idle, plan.calls[Operation.SYNC, b"x"]) == (False, 1)
-
-
-def test_plan_that_counts_is_never_idle(plan):
-    assert not plan.idle
-
-
 def test_wrappers_pass_the_rest_on(file, files):
     inner = files.open(b"x")
     assert (file.path, file.identity, file.writable) == (b"x", inner.identity, True)

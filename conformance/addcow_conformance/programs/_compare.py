@@ -91,8 +91,6 @@ def _written(changes: list[Call]) -> bool:
 
 def _compare_backing(session: Session) -> None:
     for name, data in session.backing.files.items():
-        if session.files.private and name not in session.watch.changed:
-            continue
         if session.files.get(name) != data:
             raise Violation("ACW-DYN-004", f"the bytes of {name.decode()} have changed")
 

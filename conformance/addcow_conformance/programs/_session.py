@@ -200,11 +200,12 @@ class Session:
 
     def _create(self) -> None:
         if not self._create_as_known():
+            before = len(self._log or ())
             if not self._write_image():
                 return
             if self.files.private and self.files.length(IMAGE) <= _KEPT:
                 self.known.created = self.files.get(IMAGE)
-                self.known.creation = None if self._log is None else tuple(self._log)
+                self.known.creation = None if self._log is None else tuple(self._log[before:])
         self._open_created()
         if self.comparing:
             compare(self, "ACW-DYN-001")

@@ -29,13 +29,11 @@ class Watch:
 
     Attributes:
         changes: calls that change a file, and syncs, in order; the owner clears it.
-        changed: names of the files that such a call was made of; never forgotten.
         hook: called before every call, in the thread that makes it; None for nothing.
     """
 
     def __init__(self) -> None:
         self.changes: list[Call] = []
-        self.changed: set[bytes] = set()
         self.hook: Callable[[], None] | None = None
         self._opened: dict[int, Storage] = {}
 
@@ -60,7 +58,6 @@ class Watch:
     def see(self, operation: Operation, name: bytes, offset: int = 0, length: int = 0) -> None:
         """Another call is about to be made."""
         self.look()
-        self.changed.add(name)
         self.changes.append(Call(operation, name, offset, length))
 
     def close_all(self) -> None:
