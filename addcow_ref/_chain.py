@@ -7,7 +7,6 @@ way, and a chain that is refused leaves no file open.
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,7 +25,6 @@ from addcow_spec.rules import Profile
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
 
     from addcow_ref._layer import Layer, LayerInfo
 
@@ -119,11 +117,14 @@ def check_chain(file: Storage, options: Options) -> tuple[LayerInfo, ...]:
         _close_all(opened)
 
 
-def _close_all(files: Iterable[Storage]) -> None:
-    """Close the last first, and each though another cannot be closed."""
-    with ExitStack() as stack:
-        for file in files:
-            stack.callback(file.close)
+def _close_all(files: list[Storage]) -> None:
+    """Close the last first, and each though another cannot be closed; none is left in the list."""
+    try:
+        while files:
+            files.pop().close()
+    finally:
+        if files:
+            _close_all(files)
 
 
 def open_named(file: Storage, name: bytes, role: Role, *, writable: bool = False) -> Storage:

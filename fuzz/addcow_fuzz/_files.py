@@ -52,16 +52,14 @@ class _Content:
         return self._collect(offset, length)
 
     def _collect(self, offset: int, length: int) -> bytes:
-        end = offset + length
-        found = [(at, data) for at, data in self.records if at < end and at + len(data) > offset]
-        if len(found) == 1 and found[0][0] <= offset:
-            at, data = found[0]
-            return data[offset - at : end - at].ljust(length, b"\0")
         buffer = bytearray(length)
-        for at, data in found:
-            first, last = max(at, offset), min(at + len(data), end)
-            buffer[first - offset : last - offset] = data[first - at : last - at]
-        return bytes(buffer)
+        for at, data in self.records:
+            start = at - offset
+            if start < 0:
+                start, data = 0, data[-start:]  # noqa: PLW2901 - what of it is in the range
+            if start < length:
+                buffer[start : start + len(data)] = data  # perhaps beyond the end
+        return bytes(buffer[:length])
 
     def next_data(self, offset: int, end: int) -> int:
         after = (max(at, offset) for at, data in self.records if at + len(data) > offset)

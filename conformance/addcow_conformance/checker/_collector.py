@@ -33,9 +33,10 @@ class Collector:
 
     def add(self, rule_id: str, file: int, draft: Draft) -> None:
         """Record a violation in the file of that index, unless the profile has no such rule."""
-        if not self.knows(rule_id):
+        stated = rule(rule_id)
+        if stated.level[self._profile] is Level.ABSENT:
             return
-        severity = rule(rule_id).severity(self._profile)
+        severity = stated.severity(self._profile)
         self.counts[severity] = self.counts.get(severity, 0) + 1
         self.rule_counts[rule_id] = self.rule_counts.get(rule_id, 0) + 1
         self._findings.append(Finding(rule_id, file, *draft))
