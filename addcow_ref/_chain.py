@@ -25,7 +25,6 @@ from addcow_spec.rules import Profile
 from addcow_spec.text import printable
 
 if TYPE_CHECKING:
-
     from addcow_ref._layer import Layer, LayerInfo
 
 __all__ = ["MAX_LAYERS", "Options", "check_chain", "open_chain", "open_named", "refusal"]

@@ -33,6 +33,8 @@ _COMPRESSED = 1 << 62
 _ZERO = 1
 # What tells two entries apart for a reader.
 _MEANING = _OFFSET | _COMPRESSED | _ZERO
+# So many entries are compared at once to begin with.
+_ALIKE_AT_ONCE = 8
 
 _LARGEST_PIECE = 64 << 10
 _CACHE_SIZE = 1 << 20
@@ -189,9 +191,15 @@ class ClusterMap:
 
 def _alike(entries: array[int], index: int, stop: int, step: int) -> int:
     """How many entries from ``index`` on, before ``stop``, mean the same and lie ``step`` apart."""
-    first = index
-    expected = entries[first] & _MEANING
-    while index < stop and entries[index] & _MEANING == expected:
-        index += 1
+    at, expected, size = index, entries[index], _ALIKE_AT_ONCE
+    # Most are alike to the last bit, and are compared in pieces that double.
+    while at + size <= stop and expected + step * size < 1 << 64:
+        alike = array("Q", range(expected, expected + step * size, step) if step else (expected,) * size)
+        if entries[at : at + size] != alike:
+            break
+        at, expected, size = at + size, expected + step * size, 2 * size
+    expected &= _MEANING
+    while at < stop and entries[at] & _MEANING == expected:
+        at += 1
         expected += step
-    return index - first
+    return at - index

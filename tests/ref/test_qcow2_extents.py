@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from array import array
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from addcow_ref import _qcow2_map
 from addcow_ref._layer import Extent, LayerInfo
 from addcow_ref._qcow2 import Qcow2Layer, read_qcow2_header
 from addcow_ref._raw import RawLayer
@@ -106,3 +111,30 @@ def test_close_goes_on_after_a_failure() -> None:
 
 def test_version_2_is_told() -> None:
     assert opened(image(version=2)).chain == (LayerInfo(b"disk.qcow2", "qcow2", "v2", DISK),)
+
+
+FLAGS = st.sampled_from([0, 1, 1 << 63, 1 << 62, 1 << 63 | 1, 1 << 57, (1 << 64) - 1])
+
+
+@given(
+    st.lists(st.tuples(FLAGS, st.integers(0, 1 << 40), st.integers(1, 40)), max_size=6),
+    st.sampled_from([0, 512, 65536]),
+    st.data(),
+)
+def test_entries_that_belong_together_are_counted_however_many_there_are(
+    runs: list[tuple[int, int, int]], step: int, data: st.DataObject
+) -> None:
+    """Beside a look at each of them."""
+    entries = array("Q")
+    for flags, host, count in runs:
+        entries.extend(flags | (host * 512 + number * step) & (1 << 56) - 1 for number in range(count))
+    entries.extend([0] * 3)
+    index = data.draw(st.integers(0, len(entries) - 1))
+    stop = data.draw(st.integers(index + 1, len(entries)))
+    first = entries[index] & _qcow2_map._MEANING
+    alike = (
+        number
+        for number, entry in enumerate(entries[index:stop])
+        if entry & _qcow2_map._MEANING != first + number * step
+    )
+    assert _qcow2_map._alike(entries, index, stop, step) == next(alike, stop - index)
