@@ -114,8 +114,8 @@ class Oracle:
         """
         shows = self._disk.shows(offset, data)
         if self._unsure and shows:
-            self._sectors.later(Sectors.narrow, offset, data)
-            self._unsure = bool(offset) or len(data) < self.size
+            self._sectors.later(Sectors.narrow, offset, bytes(data))  # whatever becomes of a buffer
+            self._unsure = (offset, len(data)) != (0, self.size)
         elif self._unsure:
             several = self._sectors.values()
             for at, left in self._sectors.narrow(offset, data).items():

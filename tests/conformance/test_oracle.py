@@ -231,6 +231,23 @@ def test_failed_write_is_there_or_not_after_a_flush_too():
     assert oracle.see(0, ONE) == 0
 
 
+def test_read_beyond_the_disk_is_wrong_and_tells_no_more_than_what_is_on_it():
+    oracle = Oracle(100, None, UNIT)
+    oracle.write(0, ONE[:100], Outcome.FAILED)
+    assert oracle.see(0, bytes(101)) == 100
+    assert oracle.copy().see(0, bytes(100)) is None
+    assert oracle.see(0, ONE[:100]) is None
+
+
+def test_buffer_that_is_used_again_changes_nothing_of_what_was_seen():
+    oracle = Oracle(2 * SECTOR, BELOW * 2, UNIT)
+    oracle.write(0, ONE, Outcome.FAILED)
+    buffer = bytearray(BELOW)
+    assert oracle.see(0, buffer) is None
+    buffer[:] = ONE
+    assert oracle.see(0, ONE) == 0
+
+
 def test_read_of_one_sector_tells_nothing_of_another():
     oracle = Oracle(2 * SECTOR, BELOW * 2, UNIT)
     oracle.write(0, ONE * 2, Outcome.FAILED)

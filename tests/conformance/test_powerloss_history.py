@@ -92,7 +92,7 @@ GIB = 1 << 30
 @pytest.mark.parametrize("after", [[], [SyncEvent(A)]], ids=["pending", "synced"])
 def test_zeros_in_a_hole_are_nothing_that_can_be_lost(before, after):
     """And cost nothing: a stream zeroes what is left of a disk in one go."""
-    history = history_of([*before, ZeroesEvent(A, 100, GIB - 200, unmap=False), *after], a=GIB)
+    history = history_of([*before, ZeroesEvent(A, 100, GIB - 200, unmap=True), *after], a=GIB)
     newest = list(history.states(bound=EVERY, samples=0, random=drawing(0)))[-1]
     file = MemoryFiles().create(b"a")
     history.put(b"a", newest, file)
@@ -100,12 +100,32 @@ def test_zeros_in_a_hole_are_nothing_that_can_be_lost(before, after):
     assert len(history.tell(newest.choice)) == len(before) + len(after) + 1
 
 
-def test_zeros_over_bytes_are_there_or_not():
+@pytest.mark.parametrize("after", [[], [SyncEvent(A)]], ids=["pending", "synced"])
+def test_zeros_that_punch_no_hole_are_bytes(after):
+    history = history_of([ZeroesEvent(A, 0, 256 * SECTOR, unmap=False), *after], a=512 * SECTOR)
+    newest = history.draw(drawing(0))
+    file = MemoryFiles().create(b"a")
+    history.put(b"a", newest, file)
+    assert (file.next_data(0, 512 * SECTOR), file.next_hole(0, 512 * SECTOR)) == (0, 256 * SECTOR)
+
+
+def test_zeros_that_a_cut_has_wiped_are_there():
+    """They cannot be told from those that the cut left, whatever was written since then."""
+    events = [ZeroesEvent(A, 0, 1024, unmap=True), TruncateEvent(A, 0), WriteEvent(A, 0, b"x" * 1024)]
+    history = history_of(events, a=1024)
+    told = [history.tell(state.choice) for _, state in states(history)]
+    assert {lines[0].partition(": ")[2] for lines in told if "truncate a to 0: there" in lines[1]} == {
+        "there"
+    }
+
+
+@pytest.mark.parametrize("unmap", [True, False])
+def test_zeros_over_bytes_are_there_or_not(unmap):
     """In the bytes that a file began with, in those that were synced, and in those that were not."""
     block = 128 * SECTOR
     events = [
         *(WriteEvent(A, 2 * block, b"s" * SECTOR), SyncEvent(A)),
-        *(WriteEvent(A, 4 * block, b"p" * SECTOR), ZeroesEvent(A, SECTOR, 5 * block, unmap=True)),
+        *(WriteEvent(A, 4 * block, b"p" * SECTOR), ZeroesEvent(A, SECTOR, 5 * block, unmap=unmap)),
     ]
     history = history_of(events, a=b"o" * 2 * SECTOR + bytes(6 * block - 2 * SECTOR))
     found = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from addcow_conformance._units import Units
 from addcow_conformance.programs import IMAGE, RAW, Endless, Patience, Violation, check_memory
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from addcow_conformance.programs import Disk
     from addcow_conformance.targets import Image, Target
 
-__all__ = ["Judge"]
+__all__ = ["Checked", "Judge"]
+
+# What the checker says, by all that it looks at: the add-cow file, and of the image file the length alone.
+Checked: TypeAlias = dict[tuple[int, int], tuple[str, str] | None]
+_MOST_CHECKED = 1 << 16
 
 
 class Judge:
@@ -28,14 +32,16 @@ class Judge:
         disk: the disk.
         target: the implementation that opens them.
         backing: the files below, by name.
+        checked: what the checker said of other states of the disk; takes what it says of these.
     """
 
-    def __init__(self, disk: Disk, target: Target, backing: Mapping[bytes, bytes]) -> None:
+    def __init__(
+        self, disk: Disk, target: Target, backing: Mapping[bytes, bytes], checked: Checked | None = None
+    ) -> None:
         self._disk = disk
         self._target = target
         self._files = MemoryFiles(backing)
-        # The checker reads the add-cow file, and of the image file the length alone.
-        self._checked: dict[tuple[int, int], tuple[str, str] | None] = {}
+        self._checked: Checked = {} if checked is None else checked
 
     def judge(self, history: History, moment: Moment, state: State) -> Violation | None:
         """What is wrong with a state at a moment; None where nothing is."""
@@ -80,6 +86,8 @@ class Judge:
     def _check(self, state: State) -> tuple[str, str] | None:
         """The first error that the checker finds (warnings are none)."""
         key = state.key(IMAGE), state.files[RAW].option.length
+        if len(self._checked) > _MOST_CHECKED:
+            self._checked.clear()
         if key not in self._checked:
             report = check_memory(self._files, self._disk.revision)
             errors = [f for f in report.findings if report.severity(f) is Severity.ERROR]

@@ -13,7 +13,7 @@ from addcow_conformance._sparse import over, pieces
 from addcow_conformance._units import Units
 from addcow_conformance.oracle import SECTOR
 from addcow_conformance.powerloss._content import SECTORS, Content
-from addcow_ref.testing import SyncEvent, TruncateEvent, WriteEvent
+from addcow_ref.testing import SyncEvent, TruncateEvent, WriteEvent, ZeroesEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,7 @@ class Option:
     def is_there(self, at: int, step: int, behind: dict[int, int]) -> bool:
         """Whether a sector is as it was after the pending event ``step``, or newer."""
         versions = self._versions.get(at)
-        if versions is None:  # zeros in a hole
+        if versions is None:  # zeros in a hole, or no bytes at all
             return True
         return versions[behind.get(at, -1)].since >= min(step, versions[-1].since)
 
@@ -158,12 +158,13 @@ class _Durable(NamedTuple):
     sectors: Units
 
     def written(self, event: Event) -> _Durable:
-        """With what an event wrote. Of zeros in a hole nothing is kept."""
+        """With what an event wrote. Of zeros that are punched into a hole nothing is kept."""
         start, end = _range(event)
-        if isinstance(event, WriteEvent):
+        data = _data(event)
+        if data is not None:
             touched = _sectors(start, end)
             sectors = self.sectors | Units.between(touched.start, touched.stop)
-            return _Durable(self.content.written(start, event.data), self.kept, sectors)
+            return _Durable(self.content.written(start, data), self.kept, sectors)
         sectors = self.sectors
         for block, low, high in self.content.held(start, end - start):
             touched = _sectors(block * SECTORS * SECTOR + low, block * SECTORS * SECTOR + high)
@@ -258,11 +259,13 @@ class PendingFile:
         durable, now_durable, now_length = self._durable, self._durable, self._length
         versions: dict[int, list[Version]] = {}
         now: dict[int, bytes] = {}
+        cuts: list[tuple[int, int]] = []  # those that are durable: the step, and the length
 
         def add(at: int, data: bytes) -> None:
             known = versions.get(at)
             if known is None:
-                known = versions[at] = [Version(-1, durable.content.sector(at))]
+                wiped = max((cut for cut, length in cuts if at * SECTOR >= length), default=-1)
+                known = versions[at] = [Version(wiped, durable.content.sector(at))]
             if data != known[-1].data:
                 known.append(Version(step, data))
 
@@ -278,6 +281,7 @@ class PendingFile:
             if step <= since:
                 # Durable: what was there before it is wiped.
                 durable = durable.cut(event.length)
+                cuts.append((step, event.length))
                 _cut_versions(versions, step, event.length)
             elif event.length < now_length:
                 # Zeros fill the last block up to its end, and may be there without the length.
@@ -299,16 +303,25 @@ def _range(event: Event) -> tuple[int, int]:
     return event.offset, event.offset + (length if length else 0)
 
 
+def _data(event: Event) -> bytes | None:
+    """The bytes that an event writes; None where it punches a hole."""
+    if isinstance(event, WriteEvent):
+        return event.data
+    start, end = _range(event)
+    return None if isinstance(event, ZeroesEvent) and event.unmap else bytes(end - start)
+
+
 def _written(event: Event, content: Content, now: dict[int, bytes]) -> Iterator[tuple[int, int, bytes]]:
     """The sectors that an event writes: number, and from where on in it which bytes.
 
-    Zeros in a hole are left out, where no sector of ``now`` is.
+    Zeros that are punched into a hole are left out, where no sector of ``now`` is.
     """
     start, end = _range(event)
-    if isinstance(event, WriteEvent):
+    data = _data(event)
+    if data is not None:
         for at, low, high in pieces(start, end - start, SECTOR):
             first = at * SECTOR + low - start
-            yield at, low, event.data[first : first + high - low]
+            yield at, low, data[first : first + high - low]
         return
     for block, first, stop in content.held(start, end - start, {at // SECTORS for at in now}):
         for at, low, high in pieces(block * SECTORS * SECTOR + first, stop - first, SECTOR):

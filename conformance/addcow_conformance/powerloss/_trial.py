@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.powerloss._allowed import WINDOW, Moment, before_creation, during, settled
 from addcow_conformance.powerloss._history import History
-from addcow_conformance.powerloss._judge import Judge
+from addcow_conformance.powerloss._judge import Checked, Judge
 from addcow_conformance.powerloss._smallest import smallest
 from addcow_conformance.programs import (
     IMAGE,
@@ -141,6 +141,7 @@ class Trial:
         self._effort = effort
         self.windows = _windows(disk, operations)
         self._known = Known()
+        self._checked: Checked = {}
         self._judge: Judge | None = None
 
     def run(self, operations: tuple[Operation, ...]) -> Found | None:
@@ -196,7 +197,7 @@ class Trial:
                 now = (
                     settled(session.oracle, windows) if returned else during(before, operations[-1], windows)
                 )
-                wrong = self._judge_of(recording).judge(recording.history, now, state)
+                wrong = self._new_judge(session.backing.files).judge(recording.history, now, state)
         except Violation as violation:
             return self.found(violation, tuple(done))
         if wrong is None:
@@ -228,7 +229,9 @@ class Trial:
                 moment = self._now(recording)
             recording.advance(power_loss.after)
             history = recording.history
-            wrong = self._judge_of(recording).judge(history, moment, history.chosen(power_loss))
+            wrong = self._new_judge(recording.session.backing.files).judge(
+                history, moment, history.chosen(power_loss)
+            )
             order = history.tell(power_loss)
             return self.found(wrong, operations, power_loss, order) if wrong else None
 
@@ -247,12 +250,9 @@ class Trial:
         session.step(operations[-1])
         return start, during(before, operations[-1], self.windows), now
 
-    def _judge_of(self, recording: _Recording) -> Judge:
-        return self._judge_over(recording.session.backing.files)
-
-    def _judge_over(self, backing: Mapping[bytes, bytes]) -> Judge:
-        self._judge = self._judge or Judge(self._disk, self._target, backing)
-        return self._judge
+    def _new_judge(self, backing: Mapping[bytes, bytes]) -> Judge:
+        """A judge of its own for one state: the target may have written to the files of another."""
+        return Judge(self._disk, self._target, backing, self._checked)
 
     def _now(self, recording: _Recording) -> Moment:
         return settled(recording.session.oracle, self.windows)
@@ -304,7 +304,8 @@ class Trial:
             random: draws states where there are too many.
         """
         effort = self._effort
-        judge = partial(self._judge_over(backing).judge, history, moment)
+        self._judge = self._judge or self._new_judge(backing)
+        judge = partial(self._judge.judge, history, moment)
         states = distinct = 0
         found = None
         for state in history.states(bound=effort.bound, samples=effort.samples, random=random):

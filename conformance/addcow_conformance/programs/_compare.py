@@ -39,6 +39,8 @@ _WINDOW = 64 << 10
 _ZEROS = bytes(_WINDOW)
 # So many windows of a single request, and the last one.
 _MANY = 16
+# So many files are known to be sound.
+_MOST_SOUND = 1 << 16
 # Bytes of a difference that are kept, and that are told in a line.
 _SHOWN, _TOLD = 32, 8
 # The rule of bits that are wrong; and of those that are wrong after what is no write.
@@ -247,6 +249,8 @@ def _compare_files(session: Session, operation: Operation | None) -> None:
         if report.severity(finding) is not Severity.NOTE and finding.rule not in session.warnings:
             raise Violation(finding.rule, f"the checker: {finding}")
     if session.files.private:
+        if len(session.known.sound) > _MOST_SOUND:
+            session.known.sound.clear()
         session.known.sound.add(looked_at)
 
 
