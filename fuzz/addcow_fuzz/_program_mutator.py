@@ -197,5 +197,5 @@ def _beside(records: list[Record], random: Random) -> list[Record]:
 
 
 _CHANGES: tuple[Callable[[list[Record], Random], list[Record]], ...] = (
-    _insert, _insert, _delete, _delete, _duplicate, _swap, _change, _change, _beside
+    _insert, _insert, _delete, _delete, _delete, _duplicate, _swap, _change, _change, _beside
 )  # fmt: skip

@@ -59,6 +59,8 @@ OPERATIONS = 64
 _MIB = 1 << 20
 # Bytes of a request, and of what is below: enough for four units of v10.
 _LONGEST = 4 << 16
+# On a large disk, which has units of 512 bytes more often than not: what is long takes long.
+_LONGEST_OF_LARGE = 1 << 16
 # Units whose bits fill a page of the cache: 2 GiB in v10, 16 MiB in v4 and v6. A disk has a few more at most.
 _PAGE, _MORE = 4096 * 8, 8
 _HALF, _WHOLE = 1 << 31, 1 << 32
@@ -207,7 +209,8 @@ def _size(on: _Ground, edge: int, number: int, flags: int) -> int:
 
 def _range(on: _Ground, record: Record) -> tuple[int, int]:
     offset, reach = _place(on, record.edge, record.number), record.reach % len(REACHES)
-    length = min(_from_edge(reach, record.extent, REACHES[reach](on, offset)), _LONGEST)
+    longest = _LONGEST if on.size <= _MIB else _LONGEST_OF_LARGE
+    length = min(_from_edge(reach, record.extent, REACHES[reach](on, offset)), longest)
     if record.flags & Flag.AS_IT_IS:
         return offset, length
     offset = offset if offset < on.size else max(on.size - length, 0)
