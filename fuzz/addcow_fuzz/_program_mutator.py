@@ -67,7 +67,8 @@ def custom_crossover(data1: bytes, data2: bytes, max_size: int, seed: int) -> by
     (head, one), (other_head, two) = split(data1), split(data2)
     at, start = random.randint(0, len(one)), random.randint(0, len(two))
     stop = random.randint(start, len(two))
-    rest = one[at:] if random.random() < 0.5 else []
+    # Seldom all of both: programs soon were as long as can be, which takes long and reaches no more.
+    rest = one[at:] if random.random() < 0.25 else []
     return _fitted(random.choice((head, other_head)), one[:at] + two[start:stop] + rest, max_size)
 
 
