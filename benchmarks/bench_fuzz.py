@@ -1,9 +1,10 @@
 """How many inputs each fuzz target takes in a second, and what a campaign and a process an image cost beside.
 
 Run by `make bench`. No test depends on it: the figures are printed, with what was aimed at. All is measured
-in one run: each target from its seeds; three that do next to nothing, which are the limits of atheris and of
-Python; a campaign beside libFuzzer alone; and checks of one image, each in a process of its own, as QEMU's
-image fuzzer has it. `addcow-fuzz coverage` says what seeds, dictionary and mutators add, and
+in one run: each target from its seeds, the median of three runs, as which inputs libFuzzer comes to has much
+to do with chance; three that do next to nothing, which are the limits of atheris and of Python; a campaign
+beside libFuzzer alone; and checks of one image, each in a process of its own, as QEMU's image fuzzer has
+it. `addcow-fuzz coverage` says what seeds, dictionary and mutators add, and
 `bench_scaling.py` what a second worker is worth.
 """
 
@@ -21,6 +22,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from results import Row, machine, save, table
@@ -38,6 +40,8 @@ AIMS = {"header": 20_000, "image": 3_000, "ops": 500}
 # Of an empty target's rate, and of a campaign's time.
 HEADER_SHARE, MOST_OVERHEAD = 0.2, 10
 _PATIENCE = 600
+# libFuzzer's seeds.
+_RANDOM = (1, 2, 3)
 _BEGUN = re.compile(r"#(\d+)\s+INITED ")
 _ENDED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -81,7 +85,7 @@ class Run(NamedTuple):
     rate: float
 
 
-def fuzz(program: list[str], name: str, seconds: int) -> Run:
+def fuzz(program: list[str], name: str, seconds: int, seed: int = 1) -> Run:
     """Run libFuzzer from the seeds of a target."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "corpus").mkdir()
@@ -90,7 +94,7 @@ def fuzz(program: list[str], name: str, seconds: int) -> Run:
         process = subprocess.Popen(
             [
                 *(sys.executable, *program),
-                *("-print_final_stats=1", f"-max_total_time={seconds}", "-dict=words", "-seed=1"),
+                *("-print_final_stats=1", f"-max_total_time={seconds}", "-dict=words", f"-seed={seed}"),
                 *(f"-max_len={TARGETS[name].max_len}", "corpus", str(SEEDS / name)),
             ],
             cwd=directory,
@@ -137,16 +141,21 @@ def module(name: str) -> list[str]:
     return ["-m", TARGETS[name].module]
 
 
+def rate(program: list[str], name: str, seconds: int) -> float:
+    """The median of what several runs come to."""
+    return median(fuzz(program, name, seconds, seed).rate for seed in _RANDOM)
+
+
 def rates(seconds: int) -> list[Row]:
     """Inputs a second of the limits, and of each target beside the empty one."""
     limits = {
-        what: fuzz(["-c", EMPTY.format(body=body, mutates=mutates)], "header", seconds).rate
+        what: rate(["-c", EMPTY.format(body=body, mutates=mutates)], "header", seconds)
         for what, (body, mutates) in LIMITS.items()
     }
     empty = next(iter(limits.values()))
     rows = [_row(what, each, empty, None) for what, each in limits.items()]
     for name in TARGETS:
-        each = fuzz(module(name), name, seconds).rate
+        each = rate(module(name), name, seconds)
         rows.append(_row(name, each, empty, AIMS.get(name)))
         if name == "header":
             rows += [_share(what, each, limits[what]) for what in ("an empty target", MUTATED)]
@@ -237,7 +246,7 @@ def main() -> None:
     text = (
         f"# {TITLE}\n\n"
         f"Made by `make bench`: inputs in a second of processor time, over {seconds} seconds from the seeds "
-        f"and with each target's own mutators. The peer of a target is one that compares a length. A "
+        f"and with each target's own mutators, the median of {len(_RANDOM)} runs. The peer of a target is one that compares a length. A "
         f"campaign and processes go by the clock.\n{machine()}.\n\n"
         f"{table(rows, 'ours', 'peer')}\n"
     )

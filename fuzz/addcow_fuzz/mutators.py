@@ -129,7 +129,8 @@ def crossover_files(data1: bytes, data2: bytes, max_size: int, seed: int) -> byt
     dice = dice_of(seed)
     options, records = unpack(data1)
     others = unpack(data2).records
-    taken = {file for file in {record.file for record in others} if dice.randrange(2)}
+    own = {record.file for record in records}
+    taken = {file for file in {record.file for record in others} if not dice.randrange(2 if file in own else 6)}
     mixed = [record for record in records if record.file not in taken]
     mixed += [record for record in others if record.file in taken]
     if dice.randrange(2):
