@@ -43,6 +43,8 @@ _PATIENCE = 600
 # libFuzzer's seeds.
 _RANDOM = (1, 2, 3)
 _BEGUN = re.compile(r"#(\d+)\s+INITED ")
+# Then the interpreter ends, which has nothing to do with inputs.
+_DONE = "Done "
 _ENDED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -76,8 +78,8 @@ class Run(NamedTuple):
     Attributes:
         execs: inputs that were run.
         took: seconds from start to end.
-        rate: inputs in a second of processor time, once the seeds are read; others that use the machine
-            change it little.
+        rate: inputs in a second of processor time, from when the seeds are read until the last one; others
+            that use the machine change it little.
     """
 
     execs: int
@@ -105,17 +107,17 @@ def fuzz(program: list[str], name: str, seconds: int, seed: int = 1) -> Run:
         )
         with process, limited(process):
             assert process.stderr is not None  # noqa: S101 - it is a pipe
-            at_first, ended, line = (0, 0.0), None, ""
+            at_first, at_last, ended, line = (0, 0.0), 0.0, None, ""
             for line in process.stderr:
                 if begun := _BEGUN.match(line):
                     at_first = int(begun[1]), processor_time(process.pid)
+                if line.startswith(_DONE):
+                    at_last = processor_time(process.pid)
                 ended = _ENDED.match(line) or ended
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
         took = time.monotonic() - began
     if process.returncode or ended is None:
         raise SystemExit(f"bench: {name}: {line.strip()} (exit status {process.returncode})")
-    execs, spent = int(ended[1]) - at_first[0], used.ru_utime + used.ru_stime - at_first[1]
+    execs, spent = int(ended[1]) - at_first[0], at_last - at_first[1]
     return Run(int(ended[1]), took, execs / spent)
 
 
@@ -246,8 +248,8 @@ def main() -> None:
     text = (
         f"# {TITLE}\n\n"
         f"Made by `make bench`: inputs in a second of processor time, over {seconds} seconds from the seeds "
-        f"and with each target's own mutators, the median of {len(_RANDOM)} runs. The peer of a target is one that compares a length. A "
-        f"campaign and processes go by the clock.\n{machine()}.\n\n"
+        f"and with each target's own mutators, the median of {len(_RANDOM)} runs. The peer of a target is one "
+        f"that compares a length. A campaign and processes go by the clock.\n{machine()}.\n\n"
         f"{table(rows, 'ours', 'peer')}\n"
     )
     print(text)

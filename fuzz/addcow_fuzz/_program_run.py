@@ -60,7 +60,7 @@ class _Shared(NamedTuple):
     trial: Trial
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def shared(disk: Disk, target: Hashable) -> _Shared:
     """What programs on a disk of a target share; to be cleared where the target becomes another."""
     return _Shared(Known(), Trial(disk, cast("Target", target), Effort(), ()))
