@@ -11,6 +11,8 @@ __all__ = ["Units"]
 # Units that one number tells of: as many as 4 KiB of a bitmap.
 _MANY = 4096 * 8
 _ALL = (1 << _MANY) - 1
+# So many are looked for one by one, and of more each bit is looked at.
+_FEW = 256
 
 
 class Units(Set[int]):
@@ -68,7 +70,14 @@ class Units(Set[int]):
     def __iter__(self) -> Iterator[int]:
         for at, part in sorted(self._bits.items()):
             first = at * _MANY
-            yield from compress(range(first, first + part.bit_length()), map(int, f"{part:b}"[::-1]))
+            if part.bit_count() > _FEW:
+                yield from compress(range(first, first + part.bit_length()), map(int, f"{part:b}"[::-1]))
+                continue
+            left = part
+            while left:
+                lowest = left & -left
+                yield first + lowest.bit_length() - 1
+                left ^= lowest
 
     def __len__(self) -> int:
         return sum(map(int.bit_count, self._bits.values()))
