@@ -6,18 +6,7 @@ import pytest
 
 from addcow_ref.memory import MemoryFiles
 from addcow_ref.testing import FaultPlan, FaultyStorage, Operation
-from addcow_spec.errors import StorageError
-
-
-def outcomes(call, times):
-    """Which of so many calls fail."""
-    failed = []
-    for number in range(times):
-        try:
-            call()
-        except StorageError:
-            failed.append(number)
-    return failed
+from tests.ref.outcomes import outcomes
 
 
 @pytest.fixture

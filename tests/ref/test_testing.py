@@ -22,6 +22,7 @@ from addcow_ref.testing import (
     ZeroesEvent,
 )
 from addcow_spec.errors import ImageInUse, StorageError
+from tests.ref.outcomes import outcomes
 
 CALLS = {
     Operation.OPEN: lambda file: file.open(b"y").close(),
@@ -63,17 +64,6 @@ def plan():
 @pytest.fixture
 def file(files, plan):
     return FaultyStorage(files.open(b"x", writable=True), plan)
-
-
-def outcomes(call, times):
-    """Which of so many calls fail."""
-    failed = []
-    for number in range(times):
-        try:
-            call()
-        except StorageError:
-            failed.append(number)
-    return failed
 
 
 # -- faults
