@@ -14,6 +14,7 @@ from addcow_spec.grammar import (
     ADDCOW_V6,
     ADDCOW_V10,
     QCOW2_EXTENSION,
+    QCOW2_EXTENSION_START,
     QCOW2_FEATURE_NAME,
     QCOW2_V2,
     QCOW2_V3_FIELDS,
@@ -78,12 +79,12 @@ def _parse(layout: Layout, data: bytes, rules: dict[str, str], truncated: str) -
     if found is not None:
         return found
     path = layout.fault(data)
-    span = layout.spans[path]
+    span = offset, length = layout.spans[path]
     ends = layout.start + len(data)
-    missing = span.end > ends
+    missing = offset + length > ends
     rule = truncated if missing and path != "magic" else rules[path]
     problem = f"the data ends at byte {ends}" if missing else "not what the format requires"
-    message = f"{layout.name}.{path} at byte {span.offset}: {problem}"
+    message = f"{layout.name}.{path} at byte {offset}: {problem}"
     raise MalformedImage(message, rule=rule, span=span, field=path)
 
 
@@ -159,19 +160,19 @@ def parse_qcow2(data: bytes, *, limit: int | None = None) -> Qcow2Header:
 
 
 def _unusable(name: str, value: int, expected: str, rule: str) -> MalformedImage:
-    field = QCOW2_V2.field(name)
-    span = Span(field.offset, field.size)
-    return MalformedImage(f"qcow2 {name} {value} is not {expected}", rule=rule, span=span, field=name)
+    message = f"qcow2 {name} {value} is not {expected}"
+    return MalformedImage(message, rule=rule, span=QCOW2_V2.spans[name], field=name)
 
 
 def _parse_extensions(data: bytes, start: int, end: int) -> tuple[tuple[Qcow2Extension, ...], bytes]:
     extensions: list[Qcow2Extension] = []
     offset = start
-    while offset + 8 <= end:
-        if data[offset : offset + 4] == b"\0\0\0\0":
-            return tuple(extensions), data[offset : offset + 8]
-        length = int.from_bytes(data[offset + 4 : offset + 8], "big")
-        stop = offset + 8 + length + -length % 8
+    while (begin := offset + 8) <= end:
+        kind, length = QCOW2_EXTENSION_START.unpack_from(data, offset)
+        if not kind:
+            return tuple(extensions), data[offset:begin]
+        last = begin + length
+        stop = last + -length % 8
         many = len(extensions) == QCOW2_MAX_EXTENSIONS
         if stop > end or many:
             problem = "is one too many" if many else f"of {length} bytes does not fit before {end}"
@@ -181,8 +182,7 @@ def _parse_extensions(data: bytes, start: int, end: int) -> tuple[tuple[Qcow2Ext
                 span=Span(offset, 8),
                 field=f"extensions[{len(extensions)}].length",
             )
-        found = QCOW2_EXTENSION.parse(data[offset:stop])
-        extensions.append(Qcow2Extension(found.type, found.data, found.padding, offset))
+        extensions.append(Qcow2Extension(kind, data[begin:last], data[last:stop], offset))
         offset = stop
     return tuple(extensions), b""
 
@@ -216,7 +216,8 @@ def parse_feature_names(data: bytes) -> tuple[FeatureName, ...]:
     """The entries of a feature name table; trailing bytes that make no whole entry are ignored."""
     size = QCOW2_FEATURE_NAME.end
     starts = range(0, len(data) - len(data) % size, size)
-    return tuple(FeatureName(**_parse(QCOW2_FEATURE_NAME, data[start:], {}, "")) for start in starts)
+    entries = (data[start : start + size] for start in starts)
+    return tuple(FeatureName(**_parse(QCOW2_FEATURE_NAME, entry, {}, "")) for entry in entries)
 
 
 def build_feature_names(names: tuple[FeatureName, ...]) -> bytes:

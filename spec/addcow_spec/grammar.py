@@ -33,6 +33,7 @@ __all__ = [
     "ADDCOW_V6",
     "ADDCOW_V10",
     "QCOW2_EXTENSION",
+    "QCOW2_EXTENSION_START",
     "QCOW2_FEATURE_NAME",
     "QCOW2_V2",
     "QCOW2_V3_FIELDS",
@@ -254,6 +255,10 @@ QCOW2_EXTENSION = Struct(
     "length" / Int32ub,
     "data" / Bytes(this.length),
     "padding" / Bytes(-this.length % 8),
+)
+# Type and length, from which a parser tells where the next extension is; construct takes ten times as long.
+QCOW2_EXTENSION_START = struct.Struct(
+    ">" + "".join(field.subcon.fmtstr[1:] for field in QCOW2_EXTENSION.subcons[:2])
 )
 
 QCOW2_FEATURE_NAME = Layout(

@@ -160,8 +160,8 @@ PINNED = {
     "addcow_spec.findings": "Finding",
     "addcow_spec.geometry": "CLUSTER_SIZE SECTOR_SIZE Geometry ceil_div round_up",
     "addcow_spec.grammar": (
-        "ADDCOW_V4 ADDCOW_V6 ADDCOW_V10 QCOW2_EXTENSION QCOW2_FEATURE_NAME QCOW2_V2 QCOW2_V3_FIELDS "
-        "Field Layout Pointer"
+        "ADDCOW_V4 ADDCOW_V6 ADDCOW_V10 QCOW2_EXTENSION QCOW2_EXTENSION_START QCOW2_FEATURE_NAME QCOW2_V2 "
+        "QCOW2_V3_FIELDS Field Layout Pointer"
     ),
     "addcow_spec.model": (
         "MAGIC QCOW2_MAGIC VERSION ExtensionType FeatureName Features Header HeaderV4 HeaderV6 HeaderV10 "

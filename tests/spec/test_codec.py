@@ -24,6 +24,7 @@ from addcow_spec.codec import (
 )
 from addcow_spec.errors import MalformedImage
 from addcow_spec.grammar import (
+    QCOW2_EXTENSION,
     QCOW2_FEATURE_NAME,
     QCOW2_V2,
     QCOW2_V3_FIELDS,
@@ -266,6 +267,14 @@ class TestQcow2:
         if header.header_length <= header.backing_file_offset < end:
             end = header.backing_file_offset
         assert header.end_marker or end - len(built) < 8
+
+    @UNTIMED
+    @given(qcow2_headers())
+    def test_extensions_are_what_construct_finds(self, data: bytes) -> None:
+        for extension in parse_qcow2(data).extensions:
+            found = QCOW2_EXTENSION.parse(data[extension.offset :])
+            assert extension[:3] == (found.type, found.data, found.padding)
+            assert found.length == len(extension.data)
 
     def test_version_2_has_the_defaults_of_version_3(self) -> None:
         header = parse_qcow2(qcow2(2))
