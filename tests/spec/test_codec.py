@@ -271,10 +271,10 @@ class TestQcow2:
     @UNTIMED
     @given(qcow2_headers())
     def test_extensions_are_what_construct_finds(self, data: bytes) -> None:
-        for extension in parse_qcow2(data).extensions:
-            found = QCOW2_EXTENSION.parse(data[extension.offset :])
-            assert extension[:3] == (found.type, found.data, found.padding)
-            assert found.length == len(extension.data)
+        for one in parse_qcow2(data).extensions:
+            found = QCOW2_EXTENSION.parse(data[one.offset :])
+            assert one[:3] == (found.type, found.data, found.padding)
+            assert found.length == len(one.data)
 
     def test_version_2_has_the_defaults_of_version_3(self) -> None:
         header = parse_qcow2(qcow2(2))
