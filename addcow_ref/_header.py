@@ -168,9 +168,12 @@ def _backing_name_faults(header: HeaderV10) -> Iterator[_Fault]:
 
 def _place_faults(span: Span, role: Role, where: Span) -> Iterator[_Fault]:
     """The faults of a name's place; one that is not inside the reserved field breaks ACW-NAM-001 alone."""
+    inside = HeaderV10.RESERVED_OFFSET <= span.offset and span.end <= HeaderV10.LENGTH
+    if inside and span.offset <= LAST_NAME_OFFSET and span.length <= LONGEST_NAME:
+        return
     what = f"the {role} file's name, {span.length} bytes at {span.offset},"
     field = f"{role}_filename_offset"
-    if span.offset < HeaderV10.RESERVED_OFFSET or span.end > HeaderV10.LENGTH:
+    if not inside:
         yield _Fault("ACW-NAM-001", f"{what} does not lie in the reserved field", where, field)
         return
     if span.offset > LAST_NAME_OFFSET:

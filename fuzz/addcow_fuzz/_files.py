@@ -17,7 +17,7 @@ from addcow_ref.storage import OpenReason
 from addcow_spec.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from addcow_fuzz._packing import Record
     from addcow_ref.storage import ReadableBuffer, WritableBuffer
@@ -31,15 +31,37 @@ _MOST_BYTES = 1 << 28
 _HEAD = 8192
 
 
+class _Budget:
+    """What may be read of an input."""
+
+    __slots__ = ("_bytes", "_reads")
+
+    def __init__(self) -> None:
+        self._reads = _MOST_READS
+        self._bytes = _MOST_BYTES
+
+    def spend(self, length: int) -> None:
+        """Count a read.
+
+        Raises:
+            Finding: too much is read.
+        """
+        self._reads -= 1
+        self._bytes -= length
+        if self._reads < 0 or self._bytes < 0:
+            raise Finding("strict", "it reads on and on", operation="read", site="bound")
+
+
 class _Content:
-    """The bytes of a file: its records, in order."""
+    """The bytes of a file: its records, in order. What is read of it is counted but by `get`."""
 
-    __slots__ = ("_head", "identity", "length", "records")
+    __slots__ = ("_head", "_spend", "identity", "length", "records")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, spend: Callable[[int], None]) -> None:
         self.identity = Identity(0, number)
         self.length = 0
         self.records: list[tuple[int, bytes]] = []
+        self._spend = spend
         self._head: bytes | None = None
 
     def get(self, offset: int, length: int) -> bytes:
@@ -61,15 +83,33 @@ class _Content:
                 buffer[start : start + len(data)] = data  # perhaps beyond the end
         return bytes(buffer[:length])
 
-    def next_data(self, offset: int, end: int) -> int:
-        after = (max(at, offset) for at, data in self.records if at + len(data) > offset)
-        return min(after, default=end)
+    def read(self, offset: int, length: int) -> bytes:
+        self._spend(length)
+        return self.get(offset, length)
 
-    def next_hole(self, offset: int) -> int:
+    def read_into(self, offset: int, buffer: WritableBuffer) -> None:
+        view = memoryview(buffer).cast("B")
+        length = len(view)
+        self._spend(length)
+        if length and offset + length > self.length:
+            raise StorageError(f"bytes up to {offset + length} are missing")
+        view[:] = self.get(offset, length)
+
+    def next_data(self, offset: int, end: int) -> int:
+        self._spend(0)
+        for at, data in self.records:
+            if at + len(data) > offset:
+                end = min(end, max(at, offset))
+        return end
+
+    def next_hole(self, offset: int, end: int) -> int:
+        self._spend(0)
+        if offset >= self.length:
+            return end
         for at, data in sorted(self.records):
             if at <= offset < at + len(data):
                 offset = at + len(data)
-        return offset
+        return min(offset, end)
 
 
 class InputFiles:
@@ -80,15 +120,15 @@ class InputFiles:
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self._reads = _MOST_READS
-        self._bytes = _MOST_BYTES
         contents: dict[int, _Content] = {}
+        spend = _Budget().spend
         for file, offset, data in records:
             content = contents.get(file)
             if content is None:
-                content = contents[file] = _Content(file)
+                content = contents[file] = _Content(file, spend)
             end = offset + len(data)
-            content.length = max(content.length, end)
+            if end > content.length:
+                content.length = end
             if data:
                 content.records.append((offset, data))
         self._contents = {name_of(file): content for file, content in contents.items()}
@@ -116,7 +156,7 @@ class InputFiles:
         content = self._find(path)
         if content is None:
             raise OpenFailed(Refusal.ABSENT, "there is no such file")
-        return _InputFile(InputStorage(self, content, path), content)
+        return _InputFile(content, path)
 
     def read(self, name: bytes, offset: int, length: int) -> bytes:
         """Bytes of a file, zeros where it has none."""
@@ -127,17 +167,6 @@ class InputFiles:
         """Bytes of a file; 0 where there is none."""
         content = self._find(name)
         return content.length if content else 0
-
-    def spend(self, length: int) -> None:
-        """Count a read.
-
-        Raises:
-            Finding: too much is read.
-        """
-        self._reads -= 1
-        self._bytes -= length
-        if self._reads < 0 or self._bytes < 0:
-            raise Finding("strict", "it reads on and on", operation="read", site="bound")
 
     def _find(self, name: bytes) -> _Content | None:
         return self._contents.get(name) or self._contents.get(posixpath.normpath(name))
@@ -164,27 +193,15 @@ class InputStorage:
         Raises:
             StorageError: the file ends before.
         """
-        view = memoryview(buffer).cast("B")
-        self._files.spend(len(view))
-        if len(view) and offset + len(view) > self._content.length:
-            raise StorageError(f"bytes up to {offset + len(view)} are missing")
-        view[:] = self._content.get(offset, len(view))
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes that the file has."""
-        self._files.spend(length)
-        return self._content.get(offset, length)
+        self._content.read_into(offset, buffer)
 
     def next_data(self, offset: int, end: int) -> int:
         """See `Storage.next_data`."""
-        self._files.spend(0)
-        return min(self._content.next_data(offset, end), end) if offset < end else end
+        return self._content.next_data(offset, end)
 
     def next_hole(self, offset: int, end: int) -> int:
         """See `Storage.next_hole`."""
-        self._files.spend(0)
-        inside = offset < min(self._content.length, end)
-        return min(self._content.next_hole(offset), end) if inside else end
+        return self._content.next_hole(offset, end)
 
     def write(self, offset: int, *buffers: ReadableBuffer) -> None:
         """Refused: it is open for reading.
@@ -210,30 +227,31 @@ class InputStorage:
 
     def open(self, name: bytes, *, writable: bool = False) -> InputStorage:  # noqa: ARG002 - the protocol's
         """See `Storage.open`; names have no directories."""
-        return self._files.open(posixpath.join(posixpath.dirname(self.path), name))
+        directory = posixpath.dirname(self.path) if b"/" in self.path else b""
+        return self._files.open(posixpath.join(directory, name) if directory else name)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
 class _InputFile(OpenFile):
-    """A storage, as the checker reads files."""
+    """One opened file of an input, as the checker reads files."""
 
-    def __init__(self, storage: InputStorage, content: _Content) -> None:
-        super().__init__(-1, storage.path, content.identity, content.length)
-        self._storage = storage
+    def __init__(self, content: _Content, path: bytes) -> None:
+        super().__init__(-1, path, content.identity, content.length)
+        self._content = content
 
     def __exit__(self, *_: object) -> None:
         pass
 
     def read(self, offset: int, size: int) -> bytes:
         """See `OpenFile.read`."""
-        return self._storage.read(offset, max(min(size, self.length - offset), 0))
+        return self._content.read(offset, max(min(size, self.length - offset), 0))
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """See `OpenFile.read_into`."""
-        self._storage.read_into(offset, buffer)
+        self._content.read_into(offset, buffer)
 
     def next_data(self, offset: int, end: int) -> int:
         """See `OpenFile.next_data`."""
-        return self._storage.next_data(offset, end)
+        return self._content.next_data(offset, end)

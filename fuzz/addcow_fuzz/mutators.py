@@ -14,7 +14,8 @@ from addcow_fuzz._dice import dice_of
 from addcow_fuzz._fields import insert_extension, set_field
 from addcow_fuzz._files import InputFiles
 from addcow_fuzz._fit import fit, header_at, rename
-from addcow_fuzz._packing import LARGEST_OFFSET, Record, name_of, pack, unpack
+from addcow_fuzz._made import make, take_apart
+from addcow_fuzz._packing import LARGEST_OFFSET, Record, name_of, unpack
 from addcow_fuzz.templates import TEMPLATES, qcow2
 from addcow_spec.geometry import CLUSTER_SIZE, SECTOR_SIZE
 from addcow_spec.model import QCOW2_MAGIC
@@ -112,7 +113,7 @@ def mutate_files(data: bytes, max_size: int, seed: int) -> bytes:
     dice = dice_of(seed)
     if dice.randrange(100) < _PLAIN:
         return mutate_bytes(data, max_size, dice)
-    options, records = unpack(data)
+    options, records = take_apart(data)
     if not records:
         records = list(dice.choice(_STARTS))
     for _ in range(dice.randrange(1, _MOST_CHANGES)):
@@ -121,13 +122,13 @@ def mutate_files(data: bytes, max_size: int, seed: int) -> bytes:
         fit(records)
     if dice.randrange(8) == 0:
         options = dice.randrange(256)
-    return pack(options, records)[:max_size]
+    return make(options, records, max_size)
 
 
 def crossover_files(data1: bytes, data2: bytes, max_size: int, seed: int) -> bytes:
     """The files of one input, some of them as they are in the other one."""
     dice = dice_of(seed)
-    options, records = unpack(data1)
+    options, records = take_apart(data1)
     others = unpack(data2).records
     own, theirs = ({record.file for record in each} for each in (records, others))
     # Seldom a file that the one has not: inputs soon had all there are, which takes long and reaches no more.
@@ -136,7 +137,7 @@ def crossover_files(data1: bytes, data2: bytes, max_size: int, seed: int) -> byt
     mixed += [record for record in others if record.file in taken]
     if dice.randrange(2):
         fit(mixed)
-    return pack(options, mixed)[:max_size]
+    return make(options, mixed, max_size)
 
 
 def _path(dice: Random) -> bytes:

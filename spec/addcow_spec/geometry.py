@@ -16,6 +16,8 @@ SECTOR_SIZE = 512
 CLUSTER_SIZE = 128 * SECTOR_SIZE
 
 _UNIT_SIZE = {Revision.V4: SECTOR_SIZE, Revision.V6: SECTOR_SIZE, Revision.V10: CLUSTER_SIZE}
+# Bytes of the disk that a byte of the bitmap stands for.
+_BYTE_SPAN = {revision: 8 * size for revision, size in _UNIT_SIZE.items()}
 _BITMAP_OFFSET = {Revision.V4: 2068, Revision.V6: 2560, Revision.V10: 4096}
 
 
@@ -48,7 +50,7 @@ class Geometry(NamedTuple):
     @property
     def units(self) -> int:
         """Number of units, a short last one included (ACW-SIZ-003)."""
-        return ceil_div(self.virtual_size, self.unit_size)
+        return ceil_div(self.virtual_size, _UNIT_SIZE[self.revision])
 
     @property
     def bitmap_offset(self) -> int:
@@ -58,12 +60,12 @@ class Geometry(NamedTuple):
     @property
     def bitmap_size(self) -> int:
         """Length of the bitmap in bytes."""
-        return ceil_div(self.units, 8)
+        return ceil_div(self.virtual_size, _BYTE_SPAN[self.revision])
 
     @property
     def bitmap_end(self) -> int:
         """Offset of the first byte after the bitmap."""
-        return self.bitmap_offset + self.bitmap_size
+        return _BITMAP_OFFSET[self.revision] + ceil_div(self.virtual_size, _BYTE_SPAN[self.revision])
 
     @property
     def trailing_mask(self) -> int:

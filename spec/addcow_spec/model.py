@@ -86,8 +86,11 @@ class HeaderV10:
 
     def name(self, role: Role) -> bytes | None:
         """The name's bytes; None where there is none or it does not lie inside the reserved field."""
-        offset, length = self.name_span(role)
-        if not offset or not length or offset < self.RESERVED_OFFSET or offset + length > self.LENGTH:
+        if role is Role.IMAGE:
+            offset, length = self.image_filename_offset, self.image_filename_size
+        else:
+            offset, length = self.backing_filename_offset, self.backing_filename_size
+        if not length or offset < self.RESERVED_OFFSET or offset + length > self.LENGTH:
             return None
         start = offset - self.RESERVED_OFFSET
         return self.reserved[start : start + length]

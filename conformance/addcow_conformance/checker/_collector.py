@@ -47,9 +47,9 @@ class Collector:
         def place(finding: Finding) -> tuple[int, int]:
             return finding.file, finding.span.offset if finding.span else -1
 
-        order = list(Severity)
         kept = self._findings
         if len(kept) > self._limit:
+            order = list(Severity)
             kept = sorted(kept, key=lambda f: order.index(rule(f.rule).severity(self._profile)))[
                 : self._limit
             ]

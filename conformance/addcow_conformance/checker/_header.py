@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from addcow_conformance.checker._registry import Draft, judges
@@ -21,7 +22,11 @@ _FEATURES = Span(28, 8)
 _SIZE = Span(2060, 8)
 _KNOWN = Features.BACKING_FILE | Features.BACKING_FORMAT_NO_PROBE
 
-# v10: where the two integers that locate a name are.
+# v10: the two integers that locate a name, and where they are.
+_PLACES = (
+    (Role.IMAGE, attrgetter("image_filename_offset", "image_filename_size")),
+    (Role.BACKING, attrgetter("backing_filename_offset", "backing_filename_size")),
+)
 _LOCATORS = {Role.BACKING: Span(12, 8), Role.IMAGE: Span(20, 8)}
 _NAME_FIELDS = {Role.BACKING: Span(12, 1024), Role.IMAGE: Span(1036, 1024)}
 
@@ -34,19 +39,14 @@ def _size_field(role: Role) -> Span:
     return Span(_LOCATORS[role].offset + 4, 4)
 
 
-def _outside(header: HeaderV10, role: Role) -> bool:
-    span = header.name_span(role)
-    if not span.offset or (role is Role.IMAGE and not span.length):
-        return False
-    return span.offset < _FIRST or span.end > header.LENGTH
+def _stated(role: Role, offset: int, size: int) -> bool:
+    """Whether a header states a place for a name, be it a possible one."""
+    return offset != 0 and (size != 0 or role is Role.BACKING)
 
 
-def _located(header: HeaderV10) -> Iterator[tuple[Role, Span]]:
-    """The names that have a place inside the reserved field: ACW-NAM-001 comes before the limits."""
-    for role in _ROLES:
-        span = header.name_span(role)
-        if span.offset and not _outside(header, role) and (span.length or role is Role.BACKING):
-            yield role, span
+def _outside(offset: int, size: int) -> bool:
+    """Whether a place is not inside the reserved field: ACW-NAM-001 comes before the limits."""
+    return offset < _FIRST or offset + size > HeaderV10.LENGTH
 
 
 def _nonzero(data: bytes | bytearray, base: int) -> Span | None:
@@ -88,9 +88,9 @@ def _bytes_from(data: bytes | bytearray, span: Span, base: int) -> str:
 
 @judges("ACW-NAM-001", Revision.V10)
 def _name_inside(header: HeaderV10) -> Iterator[Draft]:
-    for role in _ROLES:
-        if _outside(header, role):
-            offset, size = header.name_span(role)
+    for role, place in _PLACES:
+        offset, size = place(header)
+        if _outside(offset, size) and _stated(role, offset, size):
             yield Draft(
                 _LOCATORS[role],
                 f"{role}_filename_offset",
@@ -101,17 +101,19 @@ def _name_inside(header: HeaderV10) -> Iterator[Draft]:
 
 @judges("ACW-NAM-002", Revision.V10)
 def _name_offset(header: HeaderV10) -> Iterator[Draft]:
-    for role, span in _located(header):
-        if span.offset > _LAST:
+    for role, place in _PLACES:
+        offset, size = place(header)
+        if offset > _LAST and _stated(role, offset, size) and not _outside(offset, size):
             field = f"{role}_filename_offset"
-            yield Draft(_offset_field(role), field, f"{_FIRST} to {_LAST}", str(span.offset))
+            yield Draft(_offset_field(role), field, f"{_FIRST} to {_LAST}", str(offset))
 
 
 @judges("ACW-NAM-003", Revision.V10)
 def _name_size(header: HeaderV10) -> Iterator[Draft]:
-    for role, span in _located(header):
-        if span.length > _LONGEST:
-            yield Draft(_size_field(role), f"{role}_filename_size", f"at most {_LONGEST}", str(span.length))
+    for role, place in _PLACES:
+        offset, size = place(header)
+        if size > _LONGEST and _stated(role, offset, size) and not _outside(offset, size):
+            yield Draft(_size_field(role), f"{role}_filename_size", f"at most {_LONGEST}", str(size))
 
 
 @judges("ACW-NAM-004", Revision.V10)
@@ -130,7 +132,7 @@ def _offset_without_size(header: HeaderV10) -> Iterator[Draft]:
 
 @judges("ACW-NAM-006", Revision.V10)
 def _image_name_v10(header: HeaderV10) -> Iterator[Draft]:
-    offset, size = header.name_span(Role.IMAGE)
+    offset, size = header.image_filename_offset, header.image_filename_size
     if not offset or not size:
         actual = f"offset {offset}, size {size}"
         yield Draft(_LOCATORS[Role.IMAGE], "image_filename_offset", "offset and size not 0", actual)
@@ -154,7 +156,7 @@ def _name_without_nul(header: HeaderV10) -> Iterator[Draft]:
 
 @judges("ACW-NAM-008", Revision.V10)
 def _names_apart(header: HeaderV10) -> Iterator[Draft]:
-    if header.name(Role.IMAGE) is None or header.name(Role.BACKING) is None:
+    if header.name(Role.BACKING) is None or header.name(Role.IMAGE) is None:
         return
     image, backing = header.name_span(Role.IMAGE), header.name_span(Role.BACKING)
     start, end = max(image.offset, backing.offset), min(image.end, backing.end)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from addcow_fuzz._agreement import agree, compare_chain, reading_of
 from addcow_fuzz._files import InputFiles
+from addcow_fuzz._made import take_apart
 from addcow_fuzz._main import fuzz
-from addcow_fuzz._packing import unpack
 from addcow_fuzz.invariants import Finding, strict
 from addcow_fuzz.mutators import crossover_files as custom_crossover
 from addcow_fuzz.mutators import mutate_files as custom_mutator
@@ -33,7 +33,7 @@ def check_one(data: bytes) -> None:
     Raises:
         Finding: a layer is not what it is from above.
     """
-    packed = unpack(data)
+    packed = take_apart(data)
     files = InputFiles(packed.records)
     report, image = agree(files, packed)
     if image is None:

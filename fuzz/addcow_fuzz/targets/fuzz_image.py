@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from addcow_fuzz._agreement import agree
 from addcow_fuzz._files import InputFiles
+from addcow_fuzz._made import take_apart
 from addcow_fuzz._main import fuzz
-from addcow_fuzz._packing import unpack
 from addcow_fuzz.mutators import crossover_files as custom_crossover
 from addcow_fuzz.mutators import mutate_files as custom_mutator
 
@@ -22,7 +22,7 @@ def check_one(data: bytes) -> None:
     Raises:
         Finding: they do not agree, or what is read is not what the files say.
     """
-    packed = unpack(data)
+    packed = take_apart(data)
     _, image = agree(InputFiles(packed.records), packed)
     if image:
         image.close()

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from addcow_conformance.checker import CheckOptions, Report
 from addcow_conformance.checker.repair import repair_image
 from addcow_fuzz._agreement import Reading, reading_of
+from addcow_fuzz._made import take_apart
 from addcow_fuzz._main import fuzz
-from addcow_fuzz._packing import Record, name_of, unpack
+from addcow_fuzz._packing import Record, name_of
 from addcow_fuzz.invariants import Finding, strict
 from addcow_fuzz.mutators import crossover_files as custom_crossover
 from addcow_fuzz.mutators import mutate_files as custom_mutator
@@ -39,7 +40,7 @@ def check_one(data: bytes) -> None:
     Raises:
         Finding: the repair is not what it must be.
     """
-    packed = unpack(data)
+    packed = take_apart(data)
     if not any(record.file == 0 for record in packed.records) or not all(map(_fits, packed.records)):
         return
     mode = Repair.ALL if packed.options & 8 else Repair.SAFE

@@ -16,8 +16,8 @@ from xml.etree import ElementTree as ET
 from addcow_conformance.report import FORMATS, render
 from addcow_fuzz._agreement import check_input, reading_of
 from addcow_fuzz._files import InputFiles
+from addcow_fuzz._made import take_apart
 from addcow_fuzz._main import fuzz
-from addcow_fuzz._packing import unpack
 from addcow_fuzz.invariants import Finding, strict
 from addcow_fuzz.mutators import crossover_files as custom_crossover
 from addcow_fuzz.mutators import mutate_files as custom_mutator
@@ -44,7 +44,7 @@ def check_one(data: bytes) -> None:
     Raises:
         Finding: it cannot be written, or not be read again.
     """
-    options, records = unpack(data)
+    options, records = take_apart(data)
     buckets = _PARTS if options & _BUCKETS else 0
     report = check_input(InputFiles(records).opener, reading_of(options), buckets=buckets)
     for output in _FORMATS[options >> 6]:
