@@ -244,7 +244,7 @@ class _Walk:
         if file.identity in self._seen:
             self._judge_cycle(above, file, kind, layer)
         self._seen.add(file.identity)
-        if kind not in {"raw", *_READ}:
+        if kind != "raw" and kind not in _READ:
             message = f"backing file {printable(file.path)} is of format {kind}, which is not read here"
             raise UnsupportedImage(message, rule="ACW-ENV-002")
         return _Part(file, kind)

@@ -54,7 +54,7 @@ def below(disk: Disk, start: int, end: int) -> Iterator[Extent]:
     inside = min(end, max(backing.size, start)) if backing else start
     if backing and inside > start:
         for extent in backing.extents(start, inside - start):
-            yield extent._replace(depth=extent.depth + 1)
+            yield extent.deeper()
     if inside < end:
         # As QEMU has it: what no layer has counts as this one's.
         yield zero_extent(inside, end, 0, present=False)
@@ -81,5 +81,6 @@ def merged(extents: Iterable[Extent]) -> Iterator[Extent]:
 
 
 def _adjoin(first: Extent, second: Extent) -> bool:
-    after = None if first.offset is None else first.offset + first.length
-    return first[2:7] == second[2:7] and (after, first.path) == (second.offset, second.path)
+    if first[2:7] != second[2:7] or first.path != second.path:
+        return False
+    return second.offset == (None if first.offset is None else first.offset + first.length)

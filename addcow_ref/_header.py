@@ -168,7 +168,7 @@ def _backing_name_faults(header: HeaderV10) -> Iterator[_Fault]:
 
 def _place_faults(span: Span, role: Role, where: Span) -> Iterator[_Fault]:
     """The faults of a name's place; one that is not inside the reserved field breaks ACW-NAM-001 alone."""
-    inside = HeaderV10.RESERVED_OFFSET <= span.offset and span.end <= HeaderV10.LENGTH
+    inside = span.offset >= HeaderV10.RESERVED_OFFSET and span.end <= HeaderV10.LENGTH
     if inside and span.offset <= LAST_NAME_OFFSET and span.length <= LONGEST_NAME:
         return
     what = f"the {role} file's name, {span.length} bytes at {span.offset},"

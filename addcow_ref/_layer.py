@@ -38,6 +38,11 @@ class Extent(NamedTuple):
     offset: int | None = None
     path: bytes | None = None
 
+    def deeper(self) -> Extent:
+        """The same, seen from the layer above."""
+        start, length, depth, present, zero, data, compressed, offset, path = self
+        return Extent(start, length, depth + 1, present, zero, data, compressed, offset, path)
+
 
 class LayerInfo(NamedTuple):
     """A layer of a chain as people want to know it.

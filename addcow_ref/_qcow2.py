@@ -138,7 +138,7 @@ class Qcow2Layer:
             inside = self._inside_backing(run)
             if self.below and inside:
                 for extent in self.below.extents(start, inside):
-                    yield extent._replace(depth=extent.depth + 1)
+                    yield extent.deeper()
             if inside < run.length:
                 yield zero_extent(start + inside, end, 0, present=False)
 

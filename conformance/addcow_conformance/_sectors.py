@@ -36,6 +36,10 @@ class Values(NamedTuple):
         return Values(frozenset(map(change, self.now)), frozenset(map(change, self.after)))
 
 
+# As ``Values._make``, in half the time.
+_values = partial(tuple.__new__, Values)
+
+
 class Sectors:
     """The sectors of one disk that may have several values."""
 
@@ -86,15 +90,22 @@ class Sectors:
         """A write; ``old`` are the sectors that it touches as they were."""
         start, several = offset // SECTOR * SECTOR, self._several
         for at, low, high in pieces(offset, len(data), SECTOR):
-            piece = data[at * SECTOR + low - offset : at * SECTOR + high - offset]
-            only = frozenset((old[at * SECTOR - start : (at + 1) * SECTOR - start],))
-            now, after = several.get(at) or (only, only)
+            begin = at * SECTOR
+            piece = data[begin + low - offset : begin + high - offset]
+            known = several.get(at)
+            if known is None:
+                was = old[begin - start : begin - start + SECTOR]
+                if was.startswith(piece, low):
+                    continue  # the same bytes again
+                now = after = frozenset((was,))
+            else:
+                now, after = known
             whole = frozenset((piece,)) if high - low == SECTOR else None
             written = whole or over_each(now, low, piece)
             now = written | now if outcome is Outcome.FAILED else written
             if outcome is Outcome.DURABLE:
                 after = whole or over_each(after, low, piece)
-            several[at] = Values(now, now | after)
+            several[at] = _values((now, now | after))
 
     def _settle(self, offset: int, data: bytes, outcome: Outcome, old: bytes) -> None:
         """A write that is flushed now: what it left is known, where it did not fail."""

@@ -127,8 +127,7 @@ class InputFiles:
             if content is None:
                 content = contents[file] = _Content(file, spend)
             end = offset + len(data)
-            if end > content.length:
-                content.length = end
+            content.length = max(content.length, end)
             if data:
                 content.records.append((offset, data))
         self._contents = {name_of(file): content for file, content in contents.items()}

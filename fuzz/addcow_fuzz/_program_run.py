@@ -16,7 +16,6 @@ from addcow_conformance.programs import (
     Operation,
     Patience,
     Program,
-    Race,
     Resize,
     Session,
     Violation,
@@ -117,10 +116,8 @@ def _run_to_a_loss(case: Case, target: Target) -> Wrong | None:
     (disk, operations, *_), cut = case.program, case.cut
     if cut is None:
         raise AssertionError("the case has no loss of power")
-    # What is under way when two requests are is known of none of them.
-    moment = 0 if isinstance(operations[-1], Race) else cut.moment
     trial = shared(disk, cast("Hashable", target)).trial
-    found = trial.sample(operations, moment, Random(cut.seed))  # noqa: S311 - draws a state to try
+    found = trial.sample(operations, cut.moment, Random(cut.seed))  # noqa: S311 - draws a state to try
     return Wrong(Violation(found.rule, found.detail), found.program) if found else None
 
 

@@ -12,18 +12,22 @@ import addcow_ref
 from addcow_conformance.oracle import Oracle
 from addcow_conformance.powerloss import FAMILIES, Effort, Family, explore, rerun
 from addcow_conformance.powerloss._allowed import Allowed, during
+from addcow_conformance.powerloss._trial import Trial
 from addcow_conformance.programs import (
     Backing,
     BackingKind,
     Disk,
     Flush,
     Program,
+    Race,
     Reopen,
     Resize,
     Session,
     Stream,
     Write,
+    Zeroes,
 )
+from addcow_conformance.targets import load_target
 from addcow_ref.testing import FaultPlan, FaultyStorage
 from addcow_spec.errors import UsageError
 from addcow_spec.model import Revision
@@ -68,6 +72,39 @@ def test_workloads_are_every_sequence_once():
     found = [SMALL.workload(3, number) for number in range(SMALL.count(3))]
     assert len(set(found)) == len(SMALL.alphabet) ** 3 == len(found)
     assert SMALL.workload(0, 0) == ()
+
+
+# Of writes that share a sector either may be the first, and a loss of power may leave it alone.
+RACES = [
+    (Write(0, 100, 1), Write(100, 100, 2)),
+    (Write(0, 1024, 1), Write(0, 700, 2)),
+    (Zeroes(0, 1024), Write(0, 700, 2)),
+    (Write(0, 700, 1), Zeroes(512, 512)),
+    (Write(0, 700, 1, fua=True), Write(600, 512, 2)),
+    (Write(0, 700, 1), Write(600, 512, 2, fua=True)),
+    (Write(0, 700, 1), Write(0, 700, 2)),
+    (Write(0, 700, 1), Write(1 << 20, 700, 2)),
+    (Write(0, 700, 1), Stream()),
+    (Write(0, 700, 1), Flush()),
+]
+
+
+@pytest.mark.parametrize("requests", RACES)
+def test_engine_stands_a_loss_of_power_in_a_race_and_after_it(requests):
+    start = (Write(0, 1024, 9), Flush())
+    for first, second in (requests, requests[::-1]):
+        for pause in range(3):
+            operations = (*start, Race(first, second, pause))
+            trial = Trial(Disk(Revision.V10, 1 << 16), addcow_ref, Effort(), operations)
+            assert trial.run(operations) is None
+            assert trial.tally.moments > 0
+
+
+def test_bits_before_their_data_in_a_race_are_found():
+    operations = (Race(Write(0, 100, 1, fua=True), Write(1 << 16, 100, 2)),)
+    target = load_target(variants.target(variants.BitsFirst))
+    trial = Trial(Disk(Revision.V10, 1 << 17), target, Effort(), operations)
+    assert trial.run(operations).rule == "ACW-DYN-005"
 
 
 # -- what is counted, and by whom

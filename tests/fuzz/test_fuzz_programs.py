@@ -50,7 +50,7 @@ def test_runs(name, tmp_path):
     )
     assert status == 0, told[-2000:]
     assert int(DONE.search(told)[1]) >= runs
-    assert int(COVERED.search(told)[1]) > 50
+    assert int(COVERED.search(told)[1]) > 40
 
 
 @pytest.mark.parametrize("name", ["repair", "resolve"])

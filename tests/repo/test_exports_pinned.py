@@ -41,8 +41,8 @@ PINNED = {
     "addcow_conformance.programs": (
         "IMAGE LARGEST_FILE RAW Backing BackingKind Disk Endless Fault Flush Kill Known Operation "
         "Patience PowerLoss Program Race Read Reopen Request Resize Result Session StorageKind Stream "
-        "Unsupported Via Violation Write Zeroes backing_kinds check_memory dump_program load_program "
-        "make_backing program_schema refused tell"
+        "Unsupported Via Violation Write Zeroes backing_kinds check_memory dump_program end_of "
+        "load_program make_backing program_schema refused tell"
     ),
     "addcow_conformance.protocol": (
         "CAPABILITIES LARGEST_DATA LARGEST_NUMBER LONGEST_LINE LONGEST_TEXT REQUESTS RESULTS VERSION Message "

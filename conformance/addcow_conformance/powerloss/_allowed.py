@@ -9,7 +9,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.oracle import SECTOR, Oracle
-from addcow_conformance.programs import Operation, Resize, Stream, Write, Zeroes, tell
+from addcow_conformance.programs import Operation, Race, Resize, Stream, Write, Zeroes, end_of, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,9 @@ def during(before: Disks, operation: Operation, windows: frozenset[int]) -> Mome
     if isinstance(operation, Resize):
         disks = (*before.while_resized(operation.size), *before.others)
         return Moment(tuple(Allowed(each, windows) for each in disks), _refusals(before))
-    outside = isinstance(operation, Write | Zeroes) and operation.offset + operation.length > before.size
-    if isinstance(operation, Write | Zeroes | Stream) and not outside:
-        tell(before, operation, failed=True)
+    # Of two requests either may be the first.
+    first, second = (operation.first, operation.second) if isinstance(operation, Race) else (operation, None)
+    for request in (first, second, first) if second else (first,):
+        if isinstance(request, Write | Zeroes | Stream) and end_of(request) <= before.size:
+            tell(before, request, failed=True)
     return settled(before, windows)

@@ -27,7 +27,7 @@ from addcow_conformance.programs._program import (
     Write,
     Zeroes,
 )
-from addcow_conformance.programs._requests import tell
+from addcow_conformance.programs._requests import end_of, tell
 from addcow_conformance.programs._session import Result, Session
 from addcow_conformance.programs._violation import Violation, refused
 
@@ -64,6 +64,7 @@ __all__ = [
     "backing_kinds",
     "check_memory",
     "dump_program",
+    "end_of",
     "load_program",
     "make_backing",
     "program_schema",

@@ -32,12 +32,15 @@ class Patience:
     """
 
     __slots__ = ("_before", "_began", "_handler", "_on", "_until")
-    # How many there are, one within the other, and when the time of the innermost is up.
+    # How many there are, one within the other, in which thread, and when the time of the innermost is up.
     _depth: ClassVar[int] = 0
+    _thread: ClassVar[int | None] = None
     _end: ClassVar[float] = math.inf
 
     def __enter__(self) -> None:
-        self._on = get_ident() == main_thread().ident
+        if not Patience._depth:
+            Patience._thread = main_thread().ident
+        self._on = get_ident() == Patience._thread
         if self._on:
             self._began = time.monotonic()
             self._until, Patience._end = Patience._end, self._began + _LIMIT

@@ -11,9 +11,9 @@ from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from addcow_conformance.oracle import Outcome
+from addcow_conformance.oracle import SECTOR, Outcome
 from addcow_conformance.programs._program import Flush, Race, Read, Request, Stream, Write, Zeroes
-from addcow_conformance.programs._requests import data_of, must_refuse, perform, tell
+from addcow_conformance.programs._requests import data_of, end_of, must_refuse, perform, tell
 from addcow_conformance.programs._violation import Violation
 from addcow_spec.errors import AdapterError, StorageError, UsageError
 
@@ -163,6 +163,9 @@ def _judge(session: Session, first: _Runner, second: _Runner) -> str:
     _judge_refusal(session, second)
     _judge_read(session, first, second)
     _judge_read(session, second, first)
+    if _share_a_sector(first.request, second.request) and not must_refuse(session, second.request):
+        # Where it was the first, a loss of power may leave it alone.
+        tell(session.oracle, second.request, failed=True)
     # A flush owes nothing to what was under way.
     for runner in sorted((first, second), key=lambda runner: not isinstance(runner.request, Flush)):
         if not must_refuse(session, runner.request):
@@ -172,6 +175,14 @@ def _judge(session: Session, first: _Runner, second: _Runner) -> str:
             tell(session.oracle, runner.request, failed=cut or runner.failed)
     _tell_overlap(session, first, second)
     return "failed" if first.failed or second.failed else "done"
+
+
+def _share_a_sector(one: Request, two: Request) -> bool:
+    """Whether both write to a sector."""
+    if not (isinstance(one, Write | Zeroes) and isinstance(two, Write | Zeroes)):
+        return False
+    start, end = max(one.offset, two.offset), min(end_of(one), end_of(two))
+    return start // SECTOR < -(-end // SECTOR) and bool(one.length and two.length)
 
 
 def _judge_refusal(session: Session, runner: _Runner) -> None:

@@ -35,7 +35,7 @@ from addcow_conformance.programs._program import (
 from addcow_conformance.programs._steps import RULES, STEPS
 from addcow_conformance.programs._violation import Violation, any_error_is, refused
 from addcow_conformance.programs._watch import Call, Watch, WatchedStorage
-from addcow_conformance.targets import abilities_of, is_external
+from addcow_conformance.targets import abilities_of
 from addcow_ref.testing import Fault as ArmedFault
 from addcow_ref.testing import FaultPlan, FaultyStorage, RecordingStorage
 from addcow_ref.testing import Operation as Failing
@@ -125,7 +125,7 @@ class Session:
         self.disk = disk
         self.target = target
         self.abilities = abilities_of(target)
-        self.external = is_external(target)
+        self.external = "storage" not in self.abilities
         self.skipped: Counter[str] = Counter()
         check_disk(disk, target, in_files=directory is not None)
         self.files: Files = InMemoryFiles() if directory is None else DirectoryFiles(directory)
