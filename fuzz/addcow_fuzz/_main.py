@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from addcow_fuzz._counters import Counters
 from addcow_fuzz._environment import PLAIN, end_with_parent, implementation_module, known_tokens, prepare
 from addcow_fuzz.invariants import token_of
+from addcow_fuzz.targets import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ def fuzz_module(name: str) -> None:
     """The same, of a target by the name of its module."""
     end_with_parent()
     import atheris  # noqa: PLC0415 - an extra, for fuzzing alone
+    from atheris.import_hook import HookManager  # noqa: PLC0415 - see above
 
     included = (*_INSTRUMENTED, name, *implementation_module())
     ours = {"addcow_fuzz", *(module.split(".")[0] for module in included)}
@@ -66,7 +68,7 @@ def fuzz_module(name: str) -> None:
     plain = {*_plain()} - {name}
     counters = Counters()
     counters.install()
-    with atheris.instrument_imports(include=[*included], exclude=[*plain]):
+    with HookManager(ours, plain, enable_loader_override=True, trace_dataflow=_compares(name)):
         target: Any = import_module(name)
         prepare(target)
         # Asked for when it is called: starting puts another function in its place.
@@ -81,6 +83,13 @@ def fuzz_module(name: str) -> None:
         check_one = _reporting(target.check_one, known_tokens(), counters.connect)
         atheris.Setup(sys.argv, check_one, **options)
         atheris.Fuzz()
+
+
+def _compares(name: str) -> bool:
+    """Whether libFuzzer is told what is compared with what, for its own mutations and its value profile."""
+    target = next((target for target in TARGETS.values() if target.module == name), None)
+    asked = os.environ.get(PLAIN) or "-use_value_profile=1" in sys.argv
+    return target is None or target.compares or bool(asked)
 
 
 def _plain() -> Iterator[str]:

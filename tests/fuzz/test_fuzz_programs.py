@@ -21,6 +21,7 @@ RUNS = {"report": 30, "repair": 60, "chain": 100}
 PATIENCE = 120
 # The first inputs are none, and one byte; a target that is not instrumented covers nothing more by seeds.
 COVERED = re.compile(rb"#\d+\s+INITED cov: (\d+)")
+FEATURES = re.compile(rb"#\d+\s+INITED cov: \d+ ft: (\d+)")
 DONE = re.compile(rb"Done (\d+) runs")
 
 
@@ -51,6 +52,21 @@ def test_runs(name, tmp_path):
     assert status == 0, told[-2000:]
     assert int(DONE.search(told)[1]) >= runs
     assert int(COVERED.search(told)[1]) > 40
+
+
+@pytest.mark.parametrize("name", ["image", "ops"])
+def test_comparisons_are_traced_where_they_are_asked_for(name, tmp_path):
+    """The mutators of these make nothing of them, but a value profile is made of them alone."""
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for seed in sorted((CORPORA / "seeds" / name).iterdir())[:8]:
+        (corpus / seed.name).write_bytes(seed.read_bytes())
+    found = []
+    for profile in (0, 1):
+        status, told = fuzz(name, tmp_path, "-runs=0", f"-use_value_profile={profile}", corpus)
+        assert status == 0, told[-2000:]
+        found.append(int(FEATURES.search(told)[1]))
+    assert found[1] > found[0] + 20
 
 
 @pytest.mark.parametrize("name", ["repair", "resolve"])
