@@ -17,7 +17,7 @@ from addcow_conformance._sparse import SparseBytes
 from addcow_conformance._units import Units
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Callable, Set
 
 __all__ = ["SECTOR", "Oracle", "Outcome", "Values"]
 
@@ -46,9 +46,11 @@ class Oracle:
 
     def copy(self) -> Self:
         """Another oracle that knows the same."""
+        return self._twin(_disk=self._disk.copy(), _sectors=self._sectors.copy())
+
+    def _twin(self, **own: object) -> Self:
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin._disk, twin._sectors = self._disk.copy(), self._sectors.copy()
+        twin.__dict__.update(self.__dict__, **own)
         return twin
 
     # --- what happens to the disk
@@ -146,3 +148,7 @@ class Oracle:
     def values(self) -> dict[int, Values]:
         """What each sector may be whose bytes a loss of power may change; by its number."""
         return {at: values for at, values in self._sectors.values().items() if len(values.after) > 1}
+
+    def values_later(self) -> Callable[[], dict[int, Values]]:
+        """The same as it is now, for whoever may never ask: it is told when it is called."""
+        return self._twin(_sectors=self._sectors.copy()).values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import compress, count
 from operator import ne
 from struct import Struct
@@ -49,11 +49,19 @@ class Allowed:
         self.may_be_set = oracle.may_be_set
         self.windows = self._parts(windows)
         self._disk = [_blocks(oracle.read(start, length)) for start, length in self.windows]
-        # Few each, and compared faster than hashed.
-        self._values = {at: tuple(sorted(values.after)) for at, values in oracle.values().items()}
+        self._ask = oracle.values_later()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Allowed) and self.__dict__ == other.__dict__
+        return isinstance(other, Allowed) and self._told() == other._told()
+
+    def _told(self) -> tuple[object, ...]:
+        units = self.unit_size, self.durable_units, self.may_be_set
+        return self.size, *units, self.windows, self._disk, self._values
+
+    @cached_property
+    def _values(self) -> dict[int, tuple[bytes, ...]]:
+        """What each sector may be; few each, and compared faster than hashed. Most disks are as they were."""
+        return {at: tuple(sorted(values.after)) for at, values in self._ask().items()}
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -42,9 +42,7 @@ class TargetModule(Protocol):
 _ALL = (
     Target("header", "bytes to the parsers of all revisions and of qcow2", 4096 + 512),
     Target("roundtrip", "what is parsed is built again, and parsed again", 4096 + 512),
-    Target(
-        "image", "files of an image: checker and engine agree, by one rule", 16 << 10, compares=False
-    ),
+    Target("image", "files of an image: checker and engine agree, by one rule", 16 << 10, compares=False),
     Target("resolve", "names: links, cycles, a directory to stay in", 4096),
     Target("ops", "operations, faults and losses of power, beside the oracle", 4096, compares=False),
     Target("chain", "layers of add-cow and qcow2, one on the other", 16 << 10, compares=False),
