@@ -82,6 +82,8 @@ def test_help_loads_no_subcommand():
         ["run"],
         ["run", "nope"],
         ["run", "-runs=1"],
+        ["run", "fake", "fak", "-runs=1"],
+        ["run", "fake", "-runs=1", "no\x1b[2J"],
         ["campaign"],
         ["campaign", "x", "--target", "no\x1b[2J"],
         ["campaign", "x", "--minutes", "0"],

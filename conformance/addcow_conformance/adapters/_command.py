@@ -18,7 +18,8 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 from addcow_conformance.adapters._descendants import all_ended, descendants
-from addcow_conformance.adapters._process import SANITIZER, how_ended
+from addcow_conformance.adapters._last_words import SANITIZER
+from addcow_conformance.adapters._process import how_ended
 from addcow_conformance.adapters._shell import shell_word
 from addcow_spec.errors import (
     AdapterError,

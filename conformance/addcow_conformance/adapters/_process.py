@@ -7,17 +7,16 @@ after the last signal, so that its number cannot be somebody else's by then.
 from __future__ import annotations
 
 import os
-import re
 import select
 import signal
 import subprocess
 import time
-from collections import deque
 from contextlib import nullcontext, suppress
 from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING
 
 from addcow_conformance.adapters._descendants import all_ended, descendants
+from addcow_conformance.adapters._last_words import LastWords
 from addcow_conformance.protocol import LONGEST_LINE
 from addcow_spec.errors import CannotStart
 from addcow_spec.text import printable
@@ -25,18 +24,11 @@ from addcow_spec.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["SANITIZER", "Process", "how_ended"]
+__all__ = ["Process", "how_ended"]
 
-# Lines of standard error that are kept, and bytes of each.
-_LINES, _LINE = 20, 400
 # Seconds to end in, after the end of its input and after SIGTERM, and to say last words in.
 _GRACE, _LAST_WORDS = 2.0, 1.0
 _LOOK = 0.005
-
-# A line that a sanitizer's report begins with, or has in it.
-SANITIZER = re.compile(
-    rb"(==\d+==\s*|^)(ERROR|WARNING): \w*Sanitizer|SUMMARY: \w+Sanitizer|: runtime error: "
-)
 
 
 class Process:
@@ -48,9 +40,6 @@ class Process:
             line that is too long as much as shows that it is.
         directory: its working directory; None for that of this process.
 
-    Attributes:
-        sanitizer: the first line of a sanitizer's report, fit to be shown; empty without one.
-
     Raises:
         CannotStart: there is no such program.
     """
@@ -61,8 +50,6 @@ class Process:
         heard: Callable[[bytes | None], None],
         directory: str | bytes | None = None,
     ) -> None:
-        self.sanitizer = ""
-        self._said: deque[bytes] = deque(maxlen=_LINES)
         self._status: int | None = None
         self._writing = Lock()
         try:
@@ -82,10 +69,11 @@ class Process:
         assert output is not None  # noqa: S101
         assert errors is not None  # noqa: S101
         self._input: IO[bytes] = input_
+        self._words = LastWords(errors)
         os.set_blocking(input_.fileno(), False)
         self._readers = (
             Thread(target=_read_lines, args=(output, heard), daemon=True),
-            Thread(target=self._listen, args=(errors,), daemon=True),
+            Thread(target=self._words.listen, daemon=True),
         )
         for reader in self._readers:
             reader.start()
@@ -98,14 +86,16 @@ class Process:
     @property
     def said(self) -> tuple[str, ...]:
         """The last lines of standard error, fit to be shown."""
-        return tuple(map(printable, self._said.copy()))
+        return self._words.said
 
-    def _listen(self, errors: IO[bytes]) -> None:
-        with errors:
-            while line := errors.readline(LONGEST_LINE):
-                if not self.sanitizer and SANITIZER.search(line):
-                    self.sanitizer = printable(line[:_LINE].rstrip())
-                self._said.append(line[:_LINE].rstrip())
+    @property
+    def sanitizer(self) -> str:
+        """The first line of a sanitizer's report, fit to be shown; empty without one.
+
+        What was reported before an answer is known with it.
+        """
+        self._words.take()
+        return self._words.sanitizer
 
     def write(self, line: bytes, until: float) -> bool:
         """Write a line to its input; whether it was taken.

@@ -11,6 +11,7 @@ from addcow_conformance.commands._failure import DONE, FAILED, VIOLATED
 from addcow_fuzz.campaign import fuzz_by_hand
 from addcow_fuzz.commands._given import SUBJECTS, failures, subjects
 from addcow_spec.errors import UsageError
+from addcow_spec.text import printable
 
 __all__ = ["command"]
 
@@ -23,7 +24,8 @@ Examples:
 
 \b
 Words up to the first that is no target are targets; they run one after the
-other. All other words go to libFuzzer as they are, its flags and directories.
+other. All other words go to libFuzzer as they are: its flags, and files and
+directories that there are.
 -max_len is that of the target if it is not given.
 
 \b
@@ -49,6 +51,9 @@ def command(*, words: tuple[str, ...]) -> int:
     count = next((place for place, word in enumerate(words) if word not in SUBJECTS), len(words))
     if not count:
         raise UsageError(f"no target given: use {', '.join(SUBJECTS)}")
+    for word in words[count:]:
+        if not word.startswith("-") and not os.path.exists(word):
+            raise UsageError(f"{printable(os.fsencode(word))}: no target, and no file or directory")
     statuses = []
     with failures(), TemporaryDirectory() as directory:
         for subject in subjects(words[:count]):
