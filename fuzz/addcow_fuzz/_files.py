@@ -226,8 +226,8 @@ class InputStorage:
 
     def open(self, name: bytes, *, writable: bool = False) -> InputStorage:  # noqa: ARG002 - the protocol's
         """See `Storage.open`; names have no directories."""
-        directory = posixpath.dirname(self.path) if b"/" in self.path else b""
-        return self._files.open(posixpath.join(directory, name) if directory else name)
+        beside = b"/" in self.path
+        return self._files.open(posixpath.join(posixpath.dirname(self.path), name) if beside else name)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from addcow_fuzz._made import take_apart
 from addcow_fuzz._packing import LARGEST_OFFSET, MOST_FILES, Record, name_of, pack, unpack
 from addcow_fuzz._recorded import recorded
 from addcow_fuzz.dictionary import dictionary
@@ -118,6 +119,18 @@ class TestMutators:
         crossed = crossover_files(pack(0, one), pack(0, other), size, seed)
         assert len(crossed) <= size
         assert {r.file for r in unpack(crossed).records} <= {r.file for r in one + other}
+
+    @pytest.mark.parametrize("size", [300, 16384])
+    def test_what_was_made_last_is_taken_apart_as_any_bytes(self, size):
+        data = other = TEMPLATES["mixed"].data
+        for seed in range(300):
+            other, data = data, mutate_files(data, size, seed)
+            if seed % 3 == 0:
+                data = crossover_files(data, other, size, seed)
+            packed = take_apart(data)
+            assert packed == unpack(data)
+            packed.records.clear()
+            assert take_apart(data) == unpack(data)
 
     @pytest.mark.parametrize("name", ["v4-backed", "v6-backed", "v10-backed"])
     def test_most_mutants_of_an_image_still_have_its_files(self, name):

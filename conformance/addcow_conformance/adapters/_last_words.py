@@ -9,14 +9,13 @@ from collections import deque
 from threading import Lock
 from typing import IO
 
-from addcow_conformance.protocol import LONGEST_LINE
 from addcow_spec.text import printable
 
 __all__ = ["SANITIZER", "LastWords"]
 
 # Lines that are kept, and bytes of each.
 _LINES, _LINE = 20, 400
-# Bytes that are read at once, and so many times that a pipe of any size is empty then.
+# Bytes that are read at once, or taken for a line; and so many times that a pipe of any size is empty then.
 _PIECE, _PIECES = 64 << 10, 16
 
 # A line that a sanitizer's report begins with, or has in it.
@@ -73,7 +72,7 @@ class LastWords:
 
     def _hear(self, data: bytes) -> None:
         *lines, rest = (self._rest + data).split(b"\n")
-        if rest and not (data and len(rest) < LONGEST_LINE):
+        if rest and not (data and len(rest) < _PIECE):
             lines, rest = [*lines, rest], b""
         self._rest = rest
         for line in lines:
