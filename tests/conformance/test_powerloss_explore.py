@@ -10,7 +10,7 @@ import pytest
 
 import addcow_ref
 from addcow_conformance.oracle import Oracle
-from addcow_conformance.powerloss import FAMILIES, Effort, Family, explore, rerun
+from addcow_conformance.powerloss import FAMILIES, Effort, Family, _judge, explore, rerun
 from addcow_conformance.powerloss._allowed import Allowed, during
 from addcow_conformance.powerloss._trial import Trial
 from addcow_conformance.programs import (
@@ -105,6 +105,17 @@ def test_bits_before_their_data_in_a_race_are_found():
     target = load_target(variants.target(variants.BitsFirst))
     trial = Trial(Disk(Revision.V10, 1 << 17), target, Effort(), operations)
     assert trial.run(operations).rule == "ACW-DYN-005"
+
+
+def test_what_the_checker_said_is_kept_within_bounds(monkeypatch):
+    kept = {}
+    for most in (1 << 16, 4):
+        monkeypatch.setattr(_judge, "_MOST_CHECKED", most)
+        trial = Trial(Disk(Revision.V6, 4 * 512), addcow_ref, COARSE, ())
+        for sectors in range(8):
+            assert trial.run((Write(sectors % 4 * 512, 9), Flush(), Resize(sectors * 512))) is None
+        kept[most] = len(trial._checked)
+    assert kept[4] <= 5 < kept[1 << 16]
 
 
 # -- what is counted, and by whom
