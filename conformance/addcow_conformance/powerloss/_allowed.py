@@ -54,6 +54,8 @@ class Allowed:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Allowed) and self._told() == other._told()
 
+    __hash__ = None  # type: ignore[assignment]
+
     def _told(self) -> tuple[object, ...]:
         units = self.unit_size, self.durable_units, self.may_be_set
         return self.size, *units, self.windows, self._disk, self._values
@@ -62,8 +64,6 @@ class Allowed:
     def _values(self) -> dict[int, tuple[bytes, ...]]:
         """What each sector may be; few each, and compared faster than hashed. Most disks are as they were."""
         return {at: tuple(sorted(values.after)) for at, values in self._ask().items()}
-
-    __hash__ = None  # type: ignore[assignment]
 
     def _parts(self, windows: frozenset[int]) -> list[tuple[int, int]]:
         if self.size <= WHOLE:
@@ -150,7 +150,7 @@ def during(before: Disks, operation: Operation, windows: frozenset[int]) -> Mome
     if isinstance(operation, Resize):
         disks = (*before.while_resized(operation.size), *before.others)
         return Moment(tuple(Allowed(each, windows) for each in disks), _refusals(before))
-    # Of two requests either may be the first.
+    # Of two requests either may be the first; whether one has returned already is not known here.
     first, second = (operation.first, operation.second) if isinstance(operation, Race) else (operation, None)
     for request in (first, second, first) if second else (first,):
         if isinstance(request, Write | Zeroes | Stream) and end_of(request) <= before.size:

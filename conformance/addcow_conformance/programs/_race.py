@@ -11,7 +11,7 @@ from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from addcow_conformance.oracle import SECTOR, Outcome
+from addcow_conformance.oracle import Oracle, Outcome
 from addcow_conformance.programs._program import Flush, Race, Read, Request, Stream, Write, Zeroes
 from addcow_conformance.programs._requests import data_of, end_of, must_refuse, perform, tell
 from addcow_conformance.programs._violation import Violation
@@ -163,9 +163,11 @@ def _judge(session: Session, first: _Runner, second: _Runner) -> str:
     _judge_refusal(session, second)
     _judge_read(session, first, second)
     _judge_read(session, second, first)
-    if _share_a_sector(first.request, second.request) and not must_refuse(session, second.request):
-        # Where it was the first, a loss of power may leave it alone.
-        tell(session.oracle, second.request, failed=True)
+    requests = first.request, second.request
+    writes = [r for r in requests if isinstance(r, Write | Zeroes) and not must_refuse(session, r)]
+    if len(writes) == 2:
+        # The second may have been the first, and a loss of power may leave it alone in a sector of both.
+        tell(session.oracle, writes[1], failed=True)
     # A flush owes nothing to what was under way.
     for runner in sorted((first, second), key=lambda runner: not isinstance(runner.request, Flush)):
         if not must_refuse(session, runner.request):
@@ -173,16 +175,9 @@ def _judge(session: Session, first: _Runner, second: _Runner) -> str:
             if cut and runner.request == Stream():
                 raise Violation("ACW-DYN-012", "a stream that nobody stopped says that it was stopped")
             tell(session.oracle, runner.request, failed=cut or runner.failed)
-    _tell_overlap(session, first, second)
+    if len(writes) == 2:
+        _tell_overlap(session.oracle, *writes)
     return "failed" if first.failed or second.failed else "done"
-
-
-def _share_a_sector(one: Request, two: Request) -> bool:
-    """Whether both write to a sector."""
-    if not (isinstance(one, Write | Zeroes) and isinstance(two, Write | Zeroes)):
-        return False
-    start, end = max(one.offset, two.offset), min(end_of(one), end_of(two))
-    return start // SECTOR < -(-end // SECTOR) and bool(one.length and two.length)
 
 
 def _judge_refusal(session: Session, runner: _Runner) -> None:
@@ -203,14 +198,9 @@ def _judge_read(session: Session, runner: _Runner, other: _Runner) -> None:
             raise Violation(_RULE, f"{runner.request} shows bytes that were never there")
 
 
-def _tell_overlap(session: Session, first: _Runner, second: _Runner) -> None:
-    """Where both write a sector, the first may be the last to do so."""
-    one, two = first.request, second.request
-    if not (isinstance(one, Write | Zeroes) and isinstance(two, Write | Zeroes)):
-        return
-    if must_refuse(session, one) or must_refuse(session, two):
-        return
-    start, end = max(one.offset, two.offset), min(one.offset + one.length, two.offset + two.length)
+def _tell_overlap(oracle: Oracle, one: Write | Zeroes, two: Write | Zeroes) -> None:
+    """Where both write a byte, the first may be the last to do so."""
+    start, end = max(one.offset, two.offset), min(end_of(one), end_of(two))
     if start < end:
         data = data_of(one)[start - one.offset : end - one.offset]
-        session.oracle.write(start, data, Outcome.FAILED)
+        oracle.write(start, data, Outcome.FAILED)
