@@ -9,7 +9,6 @@ there are; any bytes are an input, and less of them gives fewer or shorter files
 from __future__ import annotations
 
 import struct
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -40,10 +39,6 @@ class Record(NamedTuple):
     data: bytes = b""
 
 
-# As ``Record._make``, in two thirds of the time.
-_record = partial(tuple.__new__, Record)
-
-
 class Packed(NamedTuple):
     """An input taken apart: a byte of options, whose meaning is the target's, and records."""
 
@@ -63,12 +58,12 @@ def unpack(data: bytes) -> Packed:
     """Take an input apart; any bytes are one."""
     records = []
     at, last = 1, len(data) - _RECORD.size
-    unpack_from, size = _RECORD.unpack_from, _RECORD.size
+    unpack_from, size, make = _RECORD.unpack_from, _RECORD.size, Record._make
     while at <= last:
         file, offset, length = unpack_from(data, at)
         begin = at + size
         at = begin + length
-        records.append(_record((file % MOST_FILES, offset & LARGEST_OFFSET, data[begin:at])))
+        records.append(make((file % MOST_FILES, offset & LARGEST_OFFSET, data[begin:at])))
     return Packed(data[0] if data else 0, records)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from addcow_conformance.checker._registry import Draft, judges
@@ -22,11 +21,7 @@ _FEATURES = Span(28, 8)
 _SIZE = Span(2060, 8)
 _KNOWN = Features.BACKING_FILE | Features.BACKING_FORMAT_NO_PROBE
 
-# v10: the two integers that locate a name, and where they are.
-_PLACES = (
-    (Role.IMAGE, attrgetter("image_filename_offset", "image_filename_size")),
-    (Role.BACKING, attrgetter("backing_filename_offset", "backing_filename_size")),
-)
+# v10: where the two integers that locate a name are.
 _LOCATORS = {Role.BACKING: Span(12, 8), Role.IMAGE: Span(20, 8)}
 _NAME_FIELDS = {Role.BACKING: Span(12, 1024), Role.IMAGE: Span(1036, 1024)}
 
@@ -39,14 +34,14 @@ def _size_field(role: Role) -> Span:
     return Span(_LOCATORS[role].offset + 4, 4)
 
 
-def _stated(role: Role, offset: int, size: int) -> bool:
-    """Whether a header states a place for a name, be it a possible one."""
-    return offset != 0 and (size != 0 or role is Role.BACKING)
+def _stated(role: Role, span: Span) -> bool:
+    """Whether a header states a place for a name, possible or not."""
+    return span.offset != 0 and (span.length != 0 or role is Role.BACKING)
 
 
-def _outside(offset: int, size: int) -> bool:
+def _outside(span: Span) -> bool:
     """Whether a place is not inside the reserved field: ACW-NAM-001 comes before the limits."""
-    return offset < _FIRST or offset + size > HeaderV10.LENGTH
+    return span.offset < _FIRST or span.end > HeaderV10.LENGTH
 
 
 def _nonzero(data: bytes | bytearray, base: int) -> Span | None:
@@ -88,9 +83,9 @@ def _bytes_from(data: bytes | bytearray, span: Span, base: int) -> str:
 
 @judges("ACW-NAM-001", Revision.V10)
 def _name_inside(header: HeaderV10) -> Iterator[Draft]:
-    for role, place in _PLACES:
-        offset, size = place(header)
-        if _outside(offset, size) and _stated(role, offset, size):
+    for role in _ROLES:
+        span = offset, size = header.name_span(role)
+        if _outside(span) and _stated(role, span):
             yield Draft(
                 _LOCATORS[role],
                 f"{role}_filename_offset",
@@ -101,19 +96,19 @@ def _name_inside(header: HeaderV10) -> Iterator[Draft]:
 
 @judges("ACW-NAM-002", Revision.V10)
 def _name_offset(header: HeaderV10) -> Iterator[Draft]:
-    for role, place in _PLACES:
-        offset, size = place(header)
-        if offset > _LAST and _stated(role, offset, size) and not _outside(offset, size):
+    for role in _ROLES:
+        span = header.name_span(role)
+        if span.offset > _LAST and _stated(role, span) and not _outside(span):
             field = f"{role}_filename_offset"
-            yield Draft(_offset_field(role), field, f"{_FIRST} to {_LAST}", str(offset))
+            yield Draft(_offset_field(role), field, f"{_FIRST} to {_LAST}", str(span.offset))
 
 
 @judges("ACW-NAM-003", Revision.V10)
 def _name_size(header: HeaderV10) -> Iterator[Draft]:
-    for role, place in _PLACES:
-        offset, size = place(header)
-        if size > _LONGEST and _stated(role, offset, size) and not _outside(offset, size):
-            yield Draft(_size_field(role), f"{role}_filename_size", f"at most {_LONGEST}", str(size))
+    for role in _ROLES:
+        span = header.name_span(role)
+        if span.length > _LONGEST and _stated(role, span) and not _outside(span):
+            yield Draft(_size_field(role), f"{role}_filename_size", f"at most {_LONGEST}", str(span.length))
 
 
 @judges("ACW-NAM-004", Revision.V10)
