@@ -1,6 +1,6 @@
 """What a mutator made last, taken apart still: libFuzzer tries it next, and then has it changed again.
 
-To take it apart each time would be a tenth of an execution.
+To take it apart each time would be a twentieth of an execution.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fuzz", "fuzz_module"]
 
-# What is fuzzed. construct does the parsing, so that its branches tell as much as ours.
+# What is fuzzed. construct builds what was parsed, so that its branches tell something, too.
 _INSTRUMENTED = ("addcow_spec", "addcow_ref", "addcow_conformance", "construct")
 
 # What makes inputs, judges them, stands in for a disk, or does sums, is not: a branch of it tells little of

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(find_spec("atheris") is None, reason="needs athe
 RUNS = {"report": 30, "repair": 60, "chain": 100}
 PATIENCE = 120
 # The first inputs are none, and one byte; a target that is not instrumented covers nothing more by seeds.
+EDGES = {"header": 40}  # the parsers have no more
 COVERED = re.compile(rb"#\d+\s+INITED cov: (\d+)")
 FEATURES = re.compile(rb"#\d+\s+INITED cov: \d+ ft: (\d+)")
 DONE = re.compile(rb"Done (\d+) runs")
@@ -51,7 +52,7 @@ def test_runs(name, tmp_path):
     )
     assert status == 0, told[-2000:]
     assert int(DONE.search(told)[1]) >= runs
-    assert int(COVERED.search(told)[1]) > 40
+    assert int(COVERED.search(told)[1]) > EDGES.get(name, 50)
 
 
 @pytest.mark.parametrize("name", ["image", "ops"])
